@@ -1,0 +1,150 @@
+//! A lake of one test, and runs of the binary on it.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::parts::parts;
+
+/// No command of the tests takes this long; one that hangs is ended and the test fails.
+const SECONDS_MAX: &str = "600";
+
+/// A folder with a catalog, and tables beside it or on S3. Both are gone when the test ends well.
+pub(crate) struct Lake {
+    dir: TempDir,
+    environment: Vec<(String, String)>,
+}
+
+/// What a finished command left.
+pub(crate) struct Run {
+    pub(crate) status: ExitStatus,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+    command: String,
+}
+
+impl Lake {
+    /// Tables in the folder. Kafka is known to it, S3 is not.
+    pub(crate) fn on_disk() -> Self {
+        let dir = tempfile::Builder::new().prefix("sluice-test-").tempdir().unwrap();
+        Self { dir, environment: Vec::new() }
+    }
+
+    /// Tables in a folder of their own in the bucket, reached with the rights of the Sluice user.
+    pub(crate) fn on_s3() -> Self {
+        let lake = Self::on_disk();
+        let prefix = lake.dir.path().file_name().unwrap().to_str().unwrap().to_owned();
+        let warehouse = format!("s3://{}/{}-{prefix}", parts().get("MINIO_BUCKET"), std::process::id());
+        let s3 = parts().s3().map(|(name, value)| (name.to_owned(), value.to_owned())).collect::<Vec<_>>();
+        s3.into_iter()
+            .fold(lake, |lake, (name, value)| lake.with(&name, &value))
+            .with("SLUICE_LAKE_WAREHOUSE", &warehouse)
+    }
+
+    /// The same lake with one variable set.
+    pub(crate) fn with(mut self, name: &str, value: &str) -> Self {
+        self.environment.retain(|(known, _)| known != name);
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// The same lake with the tests' broker.
+    pub(crate) fn with_kafka(self) -> Self {
+        self.with("SLUICE_KAFKA_BROKERS", parts().brokers())
+    }
+
+    pub(crate) fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    pub(crate) fn environment(&self) -> &[(String, String)] {
+        &self.environment
+    }
+
+    /// A file in the folder.
+    pub(crate) fn file(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.dir().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+
+    /// Runs the binary to its end.
+    pub(crate) fn run(&self, arguments: &[&str]) -> Run {
+        // `timeout` ends a command that hangs, so that the test names it instead of hanging too
+        let mut command = Command::new("timeout");
+        command.args(["--kill-after=5", SECONDS_MAX, env!("CARGO_BIN_EXE_sluice")]);
+        let output = self.prepared(command, arguments).output().expect("the tests need coreutils' timeout");
+        Run {
+            status: output.status,
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+            command: format!("sluice {}", arguments.join(" ")),
+        }
+    }
+
+    /// Runs the binary, which must succeed.
+    pub(crate) fn succeed(&self, arguments: &[&str]) -> Run {
+        let run = self.run(arguments);
+        assert!(run.status.success(), "{run}");
+        run
+    }
+
+    /// Starts the binary and leaves it running; what it says on standard error can be read.
+    pub(crate) fn start(&self, arguments: &[&str]) -> Child {
+        let command = Command::new(env!("CARGO_BIN_EXE_sluice"));
+        self.prepared(command, arguments).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
+    }
+
+    fn prepared(&self, mut command: Command, arguments: &[&str]) -> Command {
+        for (name, _) in
+            std::env::vars().filter(|(name, _)| name.starts_with("SLUICE_") || name.starts_with("AWS_"))
+        {
+            command.env_remove(name);
+        }
+        command
+            .args(arguments)
+            .env("SLUICE_DATA", self.dir())
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
+            .current_dir(self.dir())
+            .stdin(Stdio::null());
+        command
+    }
+}
+
+impl Run {
+    /// Standard output as one JSON value per line.
+    pub(crate) fn json_lines(&self) -> Vec<Value> {
+        let parse = |line: &str| {
+            serde_json::from_str(line).unwrap_or_else(|cause| panic!("{cause} in {line}\n{self}"))
+        };
+        self.stdout.lines().map(parse).collect()
+    }
+
+    /// The JSON object on the last line.
+    pub(crate) fn json(&self) -> Value {
+        let line = self.stdout.lines().last().unwrap_or_default();
+        serde_json::from_str(line)
+            .unwrap_or_else(|cause| panic!("no JSON object on the last line: {cause}\n{self}"))
+    }
+}
+
+impl std::fmt::Display for Run {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "`{}`: {}\n--- stdout\n{}\n--- stderr\n{}",
+            self.command, self.status, self.stdout, self.stderr
+        )
+    }
+}
+
+/// A name that no other test and no earlier run used, for topics.
+pub(crate) fn unique(name: &str) -> String {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    format!("{name}-{}-{number}", std::process::id())
+}

@@ -1,0 +1,466 @@
+#!/usr/bin/env bash
+# Real servers for the tests, on loopback and without containers: Apache Kafka (one KRaft node, jars from Maven)
+# and MinIO (built by `go install`); and the Python environment of the judges. Each is fetched once into a cache and
+# later used without the network.
+#
+# A server belongs to the state folder that started it. It is known by its process id and the start time of that
+# process, so a signal never reaches a process that this script did not start. `up` may be called by several
+# processes at once and returns when the servers answer.
+set -euo pipefail
+umask 022
+
+here=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
+cache=${SLUICE_TEST_CACHE:-$HOME/.cache/sluice-tests}
+state=${SLUICE_TEST_STATE:-$here/../../target/test-services}
+ready_seconds=${SLUICE_TEST_READY_SECONDS:-120}
+
+kafka_version=$(sed -n 's:.*<kafka.version>\(.*\)</kafka.version>.*:\1:p' "$here/kafka/pom.xml")
+minio_version=v0.0.0-20260212201848-7aac2a2c5b7c # newer than the last release; release tags are not Go versions
+
+kafka_port=${KAFKA_PORT:-29192}
+kafka_controller_port=${KAFKA_CONTROLLER_PORT:-29193}
+minio_port=${MINIO_PORT:-29100}
+minio_console_port=${MINIO_CONSOLE_PORT:-29101}
+minio_root=sluice-test-root
+minio_root_secret=sluice-test-root-secret
+minio_user=sluice-test # what Sluice itself signs in as: it may do only what minio/policy.json allows
+minio_user_secret=sluice-test-secret
+servers=(kafka minio)
+fetched=(python kafka minio) # in this order: the build of MinIO takes minutes
+minio_bucket=lake # the one that minio/policy.json names
+
+say() { printf '%s\n' "$*" >&2; }
+die() { say "services: $*"; exit 1; }
+need() { command -v "$1" >/dev/null || die "needs the program $1 ($2): install it and run this again"; }
+
+usage() {
+  cat >&2 <<EOF
+usage: services.sh up      fetch what is missing, start, return when all answer
+       services.sh env     print export lines for clients and judges
+       services.sh down    stop, keep the data
+       services.sh wipe    stop and delete the data
+       services.sh fetch   only download and build
+       services.sh status  what runs where
+EOF
+  exit 2
+}
+
+# ---------------------------------------------------------------- processes
+
+start_time() { # of process $1, in clock ticks since boot; fails for one that is gone
+  local stat
+  stat=$(cat "/proc/$1/stat" 2>/dev/null) || return 1
+  # shellcheck disable=SC2086  # split on purpose: the fields after "(name)"
+  set -- ${stat##*) }
+  [[ $1 != Z && $1 != X ]] && printf '%s\n' "${20}"
+}
+
+pid_of() { # prints the process id of service $1 when it runs
+  local pid started
+  read -r pid started 2>/dev/null <"$state/$1/pid" || return 1
+  [[ -n $started && $(start_time "$pid") == "$started" ]] && printf '%s\n' "$pid"
+}
+
+port_open() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
+
+launch() { # launch NAME COMMAND...: in a session of its own, output to the service's log
+  local dir=$state/$1 pid
+  shift
+  [[ ! -f $dir/log ]] || mv -f "$dir/log" "$dir/log.1"
+  setsid env -C "$dir" "$@" >"$dir/log" 2>&1 </dev/null 7>&- 8>&- 9>&- & # the locks of the callers stay theirs
+  pid=$!
+  printf '%s %s\n' "$pid" "$(start_time "$pid" || echo gone)" >"$dir/pid"
+}
+
+stop() { # SIGTERM, and SIGKILL after 30 s, to the recorded process only
+  local name=$1 pid deadline=$((SECONDS + 30))
+  if pid=$(pid_of "$name"); then
+    kill -s TERM "$pid" 2>/dev/null || true
+    while pid_of "$name" >/dev/null; do
+      ((SECONDS < deadline)) || kill -s KILL "$pid" 2>/dev/null || true
+      sleep 0.2
+    done
+    say "$name: stopped (pid $pid)"
+  fi
+  rm -f "$state/$name/pid"
+}
+
+await() { # await NAME CHECK...: until CHECK succeeds, the process ends or time is up
+  local name=$1 deadline=$((SECONDS + ready_seconds)) why=
+  shift
+  until "$@" >"$state/$name/check" 2>&1; do
+    if ! pid_of "$name" >/dev/null; then
+      why='ended before it was ready'
+    elif ((SECONDS >= deadline)); then
+      why="was not ready after $ready_seconds s"
+    fi
+    if [[ -n $why ]]; then
+      say "$name: $why. The last check said:"
+      cat "$state/$name/check" >&2
+      say "$name: the end of its log:"
+      tail -n 40 "$state/$name/log" >&2 || true
+      stop "$name"
+      return 1
+    fi
+    sleep 0.3
+  done
+}
+
+# ---------------------------------------------------------------- python
+
+# Named after the content of the requirements, so an environment is made once and never changed.
+python_home() { printf '%s\n' "$cache/python-$(sha256sum "$here/../requirements.txt" | cut -c 1-16)"; }
+python_env() { echo "export PYTHON=$(python_home)/bin/python"; }
+
+python_fetch() {
+  local home
+  home=$(python_home)
+  [[ ! -d $home ]] || return 0
+  need python3 'Python 3.10 or newer with venv, for the judges'
+  say "python: fetching what tests/requirements.txt names"
+  rm -rf "$home.new"
+  python3 -m venv "$home.new"
+  "$home.new/bin/python" -m pip install --quiet --disable-pip-version-check -r "$here/../requirements.txt" >&2
+  mv "$home.new" "$home"
+}
+
+# ---------------------------------------------------------------- kafka
+
+kafka_home() { printf '%s\n' "$cache/kafka-$kafka_version"; }
+kafka_ports() { echo "$kafka_port $kafka_controller_port"; }
+kafka_env() { echo "export KAFKA_BOOTSTRAP=127.0.0.1:$kafka_port"; }
+
+kafka_fetch() {
+  local home
+  home=$(kafka_home)
+  [[ ! -d $home ]] || return 0
+  need mvn 'Maven, to fetch Kafka'
+  say "kafka: fetching $kafka_version"
+  rm -rf "$home.new"
+  mvn -q -B -f "$here/kafka/pom.xml" dependency:copy-dependencies \
+    -DincludeScope=runtime -DoutputDirectory="$home.new" >&2
+  mv "$home.new" "$home"
+}
+
+kafka_java() { # kafka_java JVM-FLAG-OR-CLASS ARG...
+  need java 'Java 17 or newer, to run Kafka'
+  exec java -XX:+UseSerialGC -Dlog4j2.configurationFile="$here/kafka/log4j2.xml" -cp "$(kafka_home)/*" "$@"
+}
+
+kafka_start() {
+  local dir=$state/kafka id
+  cat >"$dir/server.properties" <<EOF
+process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@127.0.0.1:$kafka_controller_port
+listeners=PLAINTEXT://127.0.0.1:$kafka_port,CONTROLLER://127.0.0.1:$kafka_controller_port
+advertised.listeners=PLAINTEXT://127.0.0.1:$kafka_port
+controller.listener.names=CONTROLLER
+inter.broker.listener.name=PLAINTEXT
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+log.dirs=$dir/data
+# topics are made by those who declare them, never by a misspelt name
+auto.create.topics.enable=false
+# one node: everything internal has one replica, and few partitions so that starts are quick
+offsets.topic.replication.factor=1
+offsets.topic.num.partitions=4
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+transaction.state.log.num.partitions=4
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+share.coordinator.state.topic.num.partitions=4
+group.initial.rebalance.delay.ms=0
+# small machine
+num.network.threads=2
+num.io.threads=4
+log.cleaner.dedupe.buffer.size=16777216
+EOF
+  if [[ ! -f $dir/data/meta.properties ]]; then
+    # 16 random bytes, url-safe; a fixed first letter, since an id must not begin with a dash
+    id=L$(head -c 16 /dev/urandom | base64 | tr '+/' '-_' | cut -c 2-22)
+    (kafka_java -Xmx256m -Dkafka.log.level=WARN kafka.tools.StorageTool format \
+      -t "$id" -c "$dir/server.properties") >"$dir/format.log" 2>&1 || {
+      tail -n 20 "$dir/format.log" >&2
+      return 1
+    }
+  fi
+  launch kafka "$BASH" "$here/services.sh" _exec kafka_java -Xms128m -Xmx768m -XX:+ExitOnOutOfMemoryError \
+    -Djava.awt.headless=true kafka.Kafka "$dir/server.properties"
+}
+
+kafka_is_ready() { grep -q 'Kafka Server started' "$state/kafka/log" && port_open "$kafka_port"; }
+kafka_wait() { await kafka kafka_is_ready; }
+
+# ---------------------------------------------------------------- minio
+
+minio_program() { printf '%s\n' "$cache/minio-$minio_version/minio"; }
+minio_ports() { echo "$minio_port $minio_console_port"; }
+
+minio_env() {
+  cat <<EOF
+export MINIO_ENDPOINT=http://127.0.0.1:$minio_port
+export MINIO_BUCKET=$minio_bucket
+export MINIO_ROOT_USER=$minio_root
+export MINIO_ROOT_PASSWORD=$minio_root_secret
+export AWS_ENDPOINT_URL=http://127.0.0.1:$minio_port
+export AWS_ACCESS_KEY_ID=$minio_user
+export AWS_SECRET_ACCESS_KEY=$minio_user_secret
+export AWS_REGION=us-east-1
+EOF
+}
+
+minio_fetch() {
+  local home=$cache/minio-$minio_version
+  [[ ! -x $home/minio ]] || return 0
+  need go 'Go 1.24.8 or newer, to build MinIO'
+  say "minio: building $minio_version (some minutes, about 1.5 GiB of memory)"
+  rm -rf "$home.new"
+  GOBIN=$home.new CGO_ENABLED=0 nice -n 10 go install -trimpath -ldflags '-s -w' \
+    "github.com/minio/minio@$minio_version" >&2
+  mv "$home.new" "$home"
+}
+
+minio_start() {
+  mkdir -p "$state/minio/data" "$state/minio/certs"
+  launch minio env MINIO_ROOT_USER="$minio_root" MINIO_ROOT_PASSWORD="$minio_root_secret" MINIO_UPDATE=off \
+    GOMEMLIMIT=512MiB "$(minio_program)" server --address "127.0.0.1:$minio_port" \
+    --console-address "127.0.0.1:$minio_console_port" --certs-dir "$state/minio/certs" "$state/minio/data"
+}
+
+minio_make_access() { # the bucket, and the user with its policy; those that exist are left as they are
+  local -
+  set -a
+  eval "$(minio_env)"
+  "$(python_home)/bin/python" "$here/minio_access.py" "$here/../../minio/policy.json"
+}
+
+minio_wait() {
+  await minio curl -fs --max-time 5 "http://127.0.0.1:$minio_port/minio/health/ready" &&
+    await minio minio_make_access
+}
+
+# ---------------------------------------------------------------- commands
+
+fetch() {
+  local home
+  home=$(python_home)
+  [[ ! -d $home ]] || return 0
+  need python3 'Python 3.10 or newer with venv, for the judges'
+  say "python: fetching what tests/requirements.txt names"
+  rm -rf "$home.new"
+  python3 -m venv "$home.new"
+  "$home.new/bin/python" -m pip install --quiet --disable-pip-version-check -r "$here/../requirements.txt" >&2
+  mv "$home.new" "$home"
+}
+
+# ---------------------------------------------------------------- kafka
+
+kafka_home() { printf '%s\n' "$cache/kafka-$kafka_version"; }
+kafka_ports() { echo "$kafka_port $kafka_controller_port"; }
+kafka_env() { echo "export KAFKA_BOOTSTRAP=127.0.0.1:$kafka_port"; }
+
+kafka_fetch() {
+  local home
+  home=$(kafka_home)
+  [[ ! -d $home ]] || return 0
+  need mvn 'Maven, to fetch Kafka'
+  say "kafka: fetching $kafka_version"
+  rm -rf "$home.new"
+  mvn -q -B -f "$here/kafka/pom.xml" dependency:copy-dependencies \
+    -DincludeScope=runtime -DoutputDirectory="$home.new" >&2
+  mv "$home.new" "$home"
+}
+
+kafka_java() { # kafka_java JVM-FLAG-OR-CLASS ARG...
+  need java 'Java 17 or newer, to run Kafka'
+  exec java -XX:+UseSerialGC -Dlog4j2.configurationFile="$here/kafka/log4j2.xml" -cp "$(kafka_home)/*" "$@"
+}
+
+kafka_start() {
+  local dir=$state/kafka id
+  cat >"$dir/server.properties" <<EOF
+process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@127.0.0.1:$kafka_controller_port
+listeners=PLAINTEXT://127.0.0.1:$kafka_port,CONTROLLER://127.0.0.1:$kafka_controller_port
+advertised.listeners=PLAINTEXT://127.0.0.1:$kafka_port
+controller.listener.names=CONTROLLER
+inter.broker.listener.name=PLAINTEXT
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+log.dirs=$dir/data
+# topics are made by those who declare them, never by a misspelt name
+auto.create.topics.enable=false
+# one node: everything internal has one replica, and few partitions so that starts are quick
+offsets.topic.replication.factor=1
+offsets.topic.num.partitions=4
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+transaction.state.log.num.partitions=4
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+share.coordinator.state.topic.num.partitions=4
+group.initial.rebalance.delay.ms=0
+# small machine
+num.network.threads=2
+num.io.threads=4
+log.cleaner.dedupe.buffer.size=16777216
+EOF
+  if [[ ! -f $dir/data/meta.properties ]]; then
+    # 16 random bytes, url-safe; a fixed first letter, since an id must not begin with a dash
+    id=L$(head -c 16 /dev/urandom | base64 | tr '+/' '-_' | cut -c 2-22)
+    (kafka_java -Xmx256m -Dkafka.log.level=WARN kafka.tools.StorageTool format \
+      -t "$id" -c "$dir/server.properties") >"$dir/format.log" 2>&1 || {
+      tail -n 20 "$dir/format.log" >&2
+      return 1
+    }
+  fi
+  launch kafka "$BASH" "$here/services.sh" _exec kafka_java -Xms128m -Xmx768m -XX:+ExitOnOutOfMemoryError \
+    -Djava.awt.headless=true kafka.Kafka "$dir/server.properties"
+}
+
+kafka_is_ready() { grep -q 'Kafka Server started' "$state/kafka/log" && port_open "$kafka_port"; }
+kafka_wait() { await kafka kafka_is_ready; }
+
+# ---------------------------------------------------------------- minio
+
+minio_program() { printf '%s\n' "$cache/minio-$minio_version/minio"; }
+minio_ports() { echo "$minio_port $minio_console_port"; }
+
+minio_env() {
+  cat <<EOF
+export MINIO_ENDPOINT=http://127.0.0.1:$minio_port
+export MINIO_BUCKET=$minio_bucket
+export MINIO_ROOT_USER=$minio_root
+export MINIO_ROOT_PASSWORD=$minio_root_secret
+export AWS_ENDPOINT_URL=http://127.0.0.1:$minio_port
+export AWS_ACCESS_KEY_ID=$minio_user
+export AWS_SECRET_ACCESS_KEY=$minio_user_secret
+export AWS_REGION=us-east-1
+EOF
+}
+
+minio_fetch() {
+  local home=$cache/minio-$minio_version
+  [[ ! -x $home/minio ]] || return 0
+  need go 'Go 1.24.8 or newer, to build MinIO'
+  say "minio: building $minio_version (some minutes, about 1.5 GiB of memory)"
+  rm -rf "$home.new"
+  GOBIN=$home.new CGO_ENABLED=0 nice -n 10 go install -trimpath -ldflags '-s -w' \
+    "github.com/minio/minio@$minio_version" >&2
+  mv "$home.new" "$home"
+}
+
+minio_start() {
+  mkdir -p "$state/minio/data" "$state/minio/certs"
+  launch minio env MINIO_ROOT_USER="$minio_root" MINIO_ROOT_PASSWORD="$minio_root_secret" MINIO_UPDATE=off \
+    GOMEMLIMIT=512MiB "$(minio_program)" server --address "127.0.0.1:$minio_port" \
+    --console-address "127.0.0.1:$minio_console_port" --certs-dir "$state/minio/certs" "$state/minio/data"
+}
+
+minio_make_access() { # the bucket, and the user with its policy; those that exist are left as they are
+  local -
+  set -a
+  eval "$(minio_env)"
+  "$(python_home)/bin/python" "$here/minio_access.py" "$here/../../minio/policy.json"
+}
+
+minio_wait() {
+  await minio curl -fs --max-time 5 "http://127.0.0.1:$minio_port/minio/health/ready" &&
+    await minio minio_make_access
+}
+
+# ---------------------------------------------------------------- commands
+
+names() { # checks the names given and prints them, one a line
+  local name
+  (($# > 0)) || usage
+  [[ $* != all ]] || set -- kafka minio
+  for name in "$@"; do
+    [[ $name == kafka || $name == minio ]] || die "unknown service $name: kafka, minio or all"
+    printf '%s\n' "$name"
+  done
+}
+
+fetch() { # one fetch of a service at a time for one cache
+  (
+    flock 8
+    "${1}_fetch"
+  ) 8>"$cache/.$1.lock"
+}
+
+start() {
+  local name=$1 port
+  mkdir -p "$state/$name"
+  for port in $("${name}_ports"); do
+    if port_open "$port"; then
+      say "$name: port $port is taken by another process: stop it, or set ${name^^}_PORT"
+      return 1
+    fi
+  done
+  "${name}_start"
+}
+
+up() {
+  local name begun=$SECONDS failed=0
+  local -a started=()
+  for name in "${fetched[@]}"; do fetch "$name"; done
+  exec 9>"$state/.lock"
+  flock 9
+  for name in "${servers[@]}"; do
+    pid_of "$name" >/dev/null && continue
+    if (start "$name"); then started+=("$name"); else failed=1; fi
+  done
+  for name in "${started[@]}"; do
+    if "${name}_wait"; then
+      say "$name: ready after $((SECONDS - begun)) s, pid $(pid_of "$name"), port $("${name}_ports")"
+    else
+      failed=1
+    fi
+  done
+  exec 9>&-
+  return "$failed"
+}
+
+down() {
+  local name
+  exec 9>"$state/.lock"
+  flock 9
+  for name in "${servers[@]}"; do stop "$name"; done
+  exec 9>&-
+}
+
+wipe() {
+  local name
+  down
+  for name in "${servers[@]}"; do rm -rf "${state:?}/$name"; done
+}
+
+status() {
+  local name pid
+  for name in "${servers[@]}"; do
+    if pid=$(pid_of "$name"); then
+      printf '%-6s up    pid %s, port %s\n' "$name" "$pid" "$("${name}_ports")"
+    else
+      printf '%-6s down\n' "$name"
+    fi
+  done
+}
+
+main() {
+  local command=${1:-} name
+  (($# > 0)) || usage
+  shift
+  mkdir -p "$cache" "$state"
+  cache=$(cd -- "$cache" && pwd)
+  state=$(cd -- "$state" && pwd)
+  case $command in
+    up | down | wipe | status) "$command" ;;
+    fetch) for name in "${fetched[@]}"; do fetch "$name"; done ;;
+    env) for name in "${fetched[@]}"; do "${name}_env"; done ;;
+    _exec) "$@" ;; # how launch runs one of the functions above as a process of its own
+    *) usage ;;
+  esac
+}
+
+main "$@"
