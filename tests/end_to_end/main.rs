@@ -1,4 +1,5 @@
-//! The real binary on a real Kafka broker and a real MinIO server, judged by programs that share no code with it.
+//! The real binary on a real Kafka broker and a real MinIO server, judged by programs that share no code with
+//! it.
 //!
 //! ```text
 //! parts   Kafka, MinIO and the Python environment of the judges, started when the first test asks for them
@@ -6,8 +7,8 @@
 //! judge   PyIceberg, DuckDB and librdkafka, as scripts in tests/clients
 //! ```
 //!
-//! Nothing is skipped: a test starts what it needs (`tests/services/services.sh up`), or it fails and says why.
-//! Tests share the broker but not their topics, and the bucket but not their tables. `tests/run` stops the
+//! Nothing is skipped: a test starts what it needs (`tests/services/services.sh up`), or it fails and says
+//! why. Tests share the broker but not their topics, and the bucket but not their tables. `tests/run` stops the
 //! servers; after a bare `cargo test` that is left to `tests/services/services.sh down`.
 #![expect(
     clippy::unwrap_used,
@@ -18,8 +19,10 @@
 
 mod bad_events;
 mod bad_setup;
+mod clients;
 mod compose;
 mod demo;
+mod interop;
 mod judge;
 mod kills;
 mod models;

@@ -1,0 +1,30 @@
+"""Another writer of the same table: foreign_writer.py DATA TABLE, a table of columns id and name.
+
+PyIceberg appends rows, adds a column, appends rows that have it, and deletes a row that is alone in its file.
+"""
+
+import sys
+
+import lake
+import pyarrow
+from pyiceberg.types import StringType
+
+data, name = sys.argv[1:]
+catalog = lake.open_catalog(data)
+table = catalog.load_table(name)
+
+
+def append(**columns):
+    table.append(pyarrow.table(columns).cast(table.schema().as_arrow()))
+    table.refresh()
+
+
+append(id=[10], name=["j"])
+append(id=[11], name=["k"])
+with table.update_schema() as update:
+    update.add_column("extra", StringType())
+table.refresh()
+append(id=[12], name=["l"], extra=["new"])
+table.delete("id = 11")
+table.refresh()
+print(f"{name}: {len(table.history())} snapshots, {table.scan().to_arrow().num_rows} rows")
