@@ -1,0 +1,318 @@
+//! The lake: one catalog, one object store, all tables.
+//!
+//! ```text
+//! name -> catalog: pointer -> metadata cache or object store: metadata -> TableSnapshot
+//! ```
+//!
+//! Invariants:
+//! - The catalog is the only arbiter of what a table is; the store holds files that never change.
+//! - Metadata is cached by its location, which names one state for ever. Finding a table costs one query of
+//!   the catalog, and a read of the store only when the table changed.
+
+use std::io::Read;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use iceberg::MetadataLocation;
+use iceberg::io::FileIO;
+use iceberg::spec::TableMetadata;
+use moka::future::Cache;
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt};
+use url::Url;
+
+use crate::commit::{Commit, CommitOutcome};
+use crate::create::first_metadata;
+use crate::error::{Error, Result};
+use crate::files::ManifestCache;
+use crate::name::{TableName, is_valid_part};
+use crate::schema;
+use crate::settings::{CatalogSettings, LakeSettings};
+use crate::snapshot::TableSnapshot;
+use crate::spec::TableSpec;
+use crate::sql_catalog::{Kind, SqlCatalog};
+use crate::storage::{LakeStorage, OBJECT_BYTES_MAX};
+use crate::store;
+use crate::view::{self, View};
+use crate::warehouse::Warehouse;
+
+/// Metadata kept in memory, measured by its size as JSON.
+const METADATA_CACHE_BYTES: u64 = 32 << 20;
+
+/// A handle to the lake; clones share one catalog connection pool and one object store client.
+#[derive(Clone, Debug)]
+pub struct Lake {
+    inner: Arc<LakeInner>,
+}
+
+/// The parts that all clones of a [`Lake`] share.
+#[derive(Debug)]
+pub(crate) struct LakeInner {
+    pub(crate) settings: LakeSettings,
+    pub(crate) warehouse: Arc<Warehouse>,
+    pub(crate) store: Arc<dyn ObjectStore>,
+    pub(crate) storage: LakeStorage,
+    pub(crate) file_io: FileIO,
+    pub(crate) catalog: SqlCatalog,
+    pub(crate) manifests: ManifestCache,
+    metadata: Cache<String, (u32, Arc<TableMetadata>)>,
+}
+
+/// What [`Lake::create`] found.
+#[derive(Clone, Debug)]
+pub enum Created {
+    /// The table is new.
+    New(TableSnapshot),
+    /// A table of that name was there already; its schema may differ from the one asked for.
+    Existed(TableSnapshot),
+}
+
+impl Lake {
+    /// Opens (and on first use creates) the lake, checking that the catalog and the store answer.
+    ///
+    /// # Errors
+    /// A missing bucket, wrong credentials, a silent endpoint or an unreadable catalog file: each within 15 s.
+    pub async fn open(settings: LakeSettings) -> Result<Self> {
+        let warehouse = Warehouse::resolve(&settings.warehouse).await?;
+        let store = store::connect(&settings, &warehouse).await?;
+        Self::assemble(settings, warehouse, store).await
+    }
+
+    /// Opens the lake over a given object store: in tests, one in memory or one that fails on purpose.
+    ///
+    /// The store is not asked anything; its paths must be those of the warehouse's URL.
+    pub async fn open_with_store(settings: LakeSettings, store: Arc<dyn ObjectStore>) -> Result<Self> {
+        let warehouse = Warehouse::resolve(&settings.warehouse).await?;
+        Self::assemble(settings, warehouse, store).await
+    }
+
+    async fn assemble(
+        mut settings: LakeSettings,
+        warehouse: Warehouse,
+        store: Arc<dyn ObjectStore>,
+    ) -> Result<Self> {
+        settings.warehouse = warehouse.root().to_owned();
+        let CatalogSettings::Sqlite { path } = &settings.catalog;
+        let catalog = SqlCatalog::open(path, &settings.name).await?;
+        let warehouse = Arc::new(warehouse);
+        let storage = LakeStorage::new(store.clone(), warehouse.clone());
+        let metadata = Cache::builder()
+            .weigher(|_: &String, entry: &(u32, Arc<TableMetadata>)| entry.0)
+            .max_capacity(METADATA_CACHE_BYTES)
+            .build();
+        let inner = LakeInner {
+            settings,
+            warehouse,
+            store,
+            file_io: storage.file_io(),
+            storage,
+            catalog,
+            manifests: ManifestCache::new(),
+            metadata,
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// The shared parts.
+    pub(crate) fn inner(&self) -> &LakeInner {
+        &self.inner
+    }
+
+    /// The path inside [`Lake::store`] of a location such as a data file's `file_path()`.
+    ///
+    /// # Errors
+    /// When the location lies outside the warehouse: nothing there is read or written.
+    pub fn object_path(&self, location: &str) -> Result<Path> {
+        self.inner.warehouse.object_path(location)
+    }
+
+    /// The settings this lake was opened with; the warehouse is the full URL.
+    pub fn settings(&self) -> &LakeSettings {
+        &self.inner.settings
+    }
+
+    /// The one object store client under Iceberg and every reader.
+    pub fn store(&self) -> Arc<dyn ObjectStore> {
+        self.inner.store.clone()
+    }
+
+    /// The URL whose paths [`Lake::store`] resolves: `file:///`, `s3://bucket` or `memory:///`.
+    pub fn store_url(&self) -> &Url {
+        self.inner.warehouse.store_url()
+    }
+
+    /// Creates a namespace; one that exists is left as it is.
+    pub async fn create_namespace(&self, namespace: &str) -> Result<()> {
+        if !is_valid_part(namespace) {
+            return Err(Error::InvalidName { name: namespace.to_owned() });
+        }
+        self.inner.catalog.create_namespace(namespace).await
+    }
+
+    /// All namespaces, sorted.
+    pub async fn namespaces(&self) -> Result<Vec<String>> {
+        self.inner.catalog.namespaces().await
+    }
+
+    /// The tables of a namespace, sorted; views are not among them.
+    pub async fn tables(&self, namespace: &str) -> Result<Vec<TableName>> {
+        self.names(namespace, Kind::Table).await
+    }
+
+    async fn names(&self, namespace: &str, kind: Kind) -> Result<Vec<TableName>> {
+        let mut names = Vec::new();
+        for name in self.inner.catalog.names(namespace, kind).await? {
+            match TableName::new(namespace, &name) {
+                Ok(name) => names.push(name),
+                Err(error) => tracing::warn!(%error, "a name of another program is left out"),
+            }
+        }
+        Ok(names)
+    }
+
+    /// Creates a table and its namespace; two creators of one name both get the same table.
+    ///
+    /// # Errors
+    /// When the specification makes no Iceberg table, or a view has the name.
+    pub async fn create(&self, table: &TableName, spec: TableSpec) -> Result<Created> {
+        if let Some(existing) = self.find_unless_view(table).await? {
+            return Ok(Created::Existed(existing));
+        }
+        let metadata = first_metadata(table, self.inner.warehouse.location_of(table), &spec)?;
+        let location = MetadataLocation::new_with_metadata(metadata.location(), &metadata);
+        metadata.write_to(&self.inner.file_io, &location).await.map_err(|source| Error::Iceberg {
+            subject: format!("cannot write the first metadata of `{table}`"),
+            source,
+        })?;
+        let location = location.to_string();
+        if self.inner.catalog.insert(table, Kind::Table, &location).await? {
+            let table = TableSnapshot::new(table.clone(), Arc::new(metadata), location, self.clone());
+            return Ok(Created::New(table));
+        }
+        // Another creator was first. Nobody knows our file, so it may go; if it stays it does no harm.
+        let _ = self.inner.store.delete(&self.object_path(&location)?).await;
+        match self.find_unless_view(table).await? {
+            Some(existing) => Ok(Created::Existed(existing)),
+            None => Err(Error::NoSuchTable { table: table.clone() }),
+        }
+    }
+
+    async fn find_unless_view(&self, table: &TableName) -> Result<Option<TableSnapshot>> {
+        match self.inner.catalog.entry(table).await? {
+            Some((Kind::Table, location)) => self.pin(table, location).await.map(Some),
+            Some((Kind::View, _)) => Err(Error::NameTaken { name: table.clone(), by: "a view" }),
+            None => Ok(None),
+        }
+    }
+
+    /// The table as it is now, pinned; `None` when there is none.
+    pub async fn find(&self, table: &TableName) -> Result<Option<TableSnapshot>> {
+        match self.inner.catalog.pointer(table).await? {
+            Some(location) => self.pin(table, location).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// As [`Lake::find`], but a missing table is [`crate::Error::NoSuchTable`].
+    pub async fn load(&self, table: &TableName) -> Result<TableSnapshot> {
+        self.find(table).await?.ok_or_else(|| Error::NoSuchTable { table: table.clone() })
+    }
+
+    async fn pin(&self, table: &TableName, location: String) -> Result<TableSnapshot> {
+        let metadata = self.metadata(&location).await?;
+        Ok(TableSnapshot::new(table.clone(), metadata, location, self.clone()))
+    }
+
+    /// The state that a metadata location names.
+    async fn metadata(&self, location: &str) -> Result<Arc<TableMetadata>> {
+        if let Some((_, metadata)) = self.inner.metadata.get(location).await {
+            return Ok(metadata);
+        }
+        let json = self.read_json(location).await?;
+        let metadata: TableMetadata = parse(location, &json)?;
+        // The files that a table's own metadata places elsewhere would be refused one by one; say it once.
+        self.object_path(metadata.location())?;
+        schema::check(metadata.current_schema())?;
+        let metadata = Arc::new(metadata);
+        let weight = u32::try_from(json.len()).unwrap_or(u32::MAX);
+        self.inner.metadata.insert(location.to_owned(), (weight, metadata.clone())).await;
+        Ok(metadata)
+    }
+
+    /// A metadata file's JSON, unpacked if it is compressed.
+    pub(crate) async fn read_json(&self, location: &str) -> Result<Bytes> {
+        let bytes = self.inner.storage.read_object(location).await?;
+        if !bytes.starts_with(&[0x1f, 0x8b]) {
+            return Ok(bytes);
+        }
+        let mut json = Vec::new();
+        let mut unpacked = flate2::read::GzDecoder::new(bytes.as_ref()).take(OBJECT_BYTES_MAX + 1);
+        let read = unpacked.read_to_end(&mut json).map_err(|error| error.to_string());
+        let fact = match read {
+            Ok(size) if size as u64 <= OBJECT_BYTES_MAX => return Ok(json.into()),
+            Ok(_) => format!("it unpacks to more than {OBJECT_BYTES_MAX} bytes"),
+            Err(fact) => fact,
+        };
+        Err(damaged(location, fact))
+    }
+
+    /// Removes the table from the catalog; its files stay for orphan removal.
+    ///
+    /// # Errors
+    /// [`crate::Error::NoSuchTable`] when there is none.
+    pub async fn drop_table(&self, table: &TableName) -> Result<()> {
+        match self.inner.catalog.remove(table, Kind::Table).await? {
+            true => Ok(()),
+            false => Err(Error::NoSuchTable { table: table.clone() }),
+        }
+    }
+
+    /// Commits to one or several tables, all or none, at `now`.
+    ///
+    /// # Errors
+    /// Only what retrying cannot cure. A lost race is retried on the new base; a fence, a conflict or a
+    /// commit found to be there already is a [`CommitOutcome`].
+    pub async fn commit(&self, commits: Vec<Commit>, now: DateTime<Utc>) -> Result<CommitOutcome> {
+        crate::commit::commit(self, commits, now).await
+    }
+
+    /// Creates or replaces a view.
+    ///
+    /// # Errors
+    /// When a table has the name, or a column type has no Iceberg counterpart.
+    pub async fn put_view(&self, view: View, now: DateTime<Utc>) -> Result<()> {
+        view::put(self, view, now).await
+    }
+
+    /// The view of that name, if there is one.
+    pub async fn find_view(&self, name: &TableName) -> Result<Option<View>> {
+        view::find(self, name).await
+    }
+
+    /// The views of a namespace, sorted.
+    pub async fn views(&self, namespace: &str) -> Result<Vec<TableName>> {
+        self.names(namespace, Kind::View).await
+    }
+
+    /// Removes a view; one that does not exist is no error.
+    pub async fn drop_view(&self, name: &TableName) -> Result<()> {
+        self.inner.catalog.remove(name, Kind::View).await.map(|_| ())
+    }
+}
+
+/// Parses a metadata file; what it says about itself is checked by the library while parsing.
+pub(crate) fn parse<T: serde::de::DeserializeOwned>(location: &str, json: &[u8]) -> Result<T> {
+    serde_json::from_slice(json).map_err(|error| damaged(location, error.to_string()))
+}
+
+fn damaged(location: &str, fact: String) -> Error {
+    Error::File {
+        subject: location.to_owned(),
+        fact: format!("not readable as Iceberg metadata ({fact})"),
+        remedy: "restore the file, or point the catalog back to the table's previous metadata",
+    }
+}
+
+#[cfg(test)]
+mod tests;

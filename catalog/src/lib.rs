@@ -1,0 +1,42 @@
+//! TABLES: data files, commits and snapshots of Iceberg tables on any object store.
+//!
+//! ```text
+//! RecordBatch -> TableWriter -> StagedFiles -> Commit -> CommitOutcome -> TableSnapshot
+//!                (write)                       (commit)                    (snapshot)
+//! ```
+//!
+//! Invariants:
+//! - The table is the only truth: progress (`offsets`) is written in the same metadata change as the data.
+//! - A commit is staged on the very state it was checked against; a state that nobody looked at is never built upon.
+//! - An expected outcome (lost race, already committed, fenced) is a value, not an error.
+//! - This crate knows no Kafka, no SQL and no network server.
+
+mod commit;
+mod create;
+mod error;
+mod files;
+mod lake;
+mod local_store;
+mod name;
+mod offsets;
+mod schema;
+mod settings;
+mod snapshot;
+mod spec;
+mod sql_catalog;
+mod storage;
+mod store;
+mod view;
+mod warehouse;
+mod write;
+
+pub use commit::{Commit, CommitOutcome, Operation};
+pub use error::{Error, Result};
+pub use lake::{Created, Lake};
+pub use name::TableName;
+pub use offsets::{Anchor, OffsetRange, SourceId, SourceOffsets, SourceRanges};
+pub use settings::{CatalogSettings, LakeSettings, S3Settings, Secret};
+pub use snapshot::{LiveFile, SnapshotInfo, TableSnapshot};
+pub use spec::{PartitionBy, TableSpec, Transform};
+pub use view::View;
+pub use write::{StagedFiles, TableWriter, WriterSettings};

@@ -1,0 +1,74 @@
+//! Where the lake is: settings are data, checked when [`crate::Lake::open`] uses them.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+/// A text that is never printed.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Wraps `text`.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The text itself, for the one call that needs it.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// Everything needed to open a lake.
+#[derive(Clone, Debug)]
+pub struct LakeSettings {
+    /// The name under which tables are recorded in a SQL catalog; `sluice` unless told otherwise.
+    pub name: String,
+    /// Where the pointer to each table's current metadata lives.
+    pub catalog: CatalogSettings,
+    /// The root of all table locations: `file:///abs/path`, `s3://bucket[/prefix]` or `memory:///`.
+    pub warehouse: String,
+    /// How an `s3://` warehouse is reached.
+    pub s3: S3Settings,
+}
+
+/// The kinds of catalog.
+#[derive(Clone, Debug)]
+pub enum CatalogSettings {
+    /// The embedded default: one SQLite file, in the layout that PyIceberg's `SqlCatalog` opens.
+    Sqlite {
+        /// The file; it and its folder are created when missing.
+        path: PathBuf,
+    },
+}
+
+/// An S3-compatible store.
+#[derive(Clone, Debug, Default)]
+pub struct S3Settings {
+    /// `http://127.0.0.1:9000` for MinIO; none for AWS.
+    pub endpoint: Option<String>,
+    /// Region; `us-east-1` when none is given.
+    pub region: Option<String>,
+    /// Access key id.
+    pub access_key_id: Option<String>,
+    /// Secret access key.
+    pub secret_access_key: Option<Secret>,
+}
+
+impl LakeSettings {
+    /// The embedded lake in a folder: `DIR/catalog.db` and `DIR/warehouse/`.
+    pub fn local(dir: &Path) -> Self {
+        Self {
+            name: "sluice".to_owned(),
+            catalog: CatalogSettings::Sqlite { path: dir.join("catalog.db") },
+            warehouse: format!("file://{}", dir.join("warehouse").display()),
+            s3: S3Settings::default(),
+        }
+    }
+}
