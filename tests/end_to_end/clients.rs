@@ -1,31 +1,28 @@
 //! Real clients of the servers: the Flight SQL JDBC driver and ADBC against `sluice serve`, and a browser's view.
 
-use std::fmt::Write as _;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command};
 
+use crate::judge::judge;
 use crate::parts::{parts, root};
 use crate::sluice::Lake;
 
-/// Rows that a client must be able to fetch in one result.
-const ROWS: u64 = 1_000_000;
-
 #[test]
 fn adbc_lists_prepares_and_fetches() {
-    let server = Server::start();
+    let server = Server::start(million_rows());
     let script = root().join("tests/clients/adbc_check.py");
     client(Command::new(parts().get("PYTHON")).arg(script).arg(&server.flight));
 }
 
 #[test]
 fn jdbc_lists_prepares_and_fetches() {
-    let server = Server::start();
+    let server = Server::start(million_rows());
     client(Command::new(root().join("tests/clients/jdbc/check")).arg(&server.flight));
 }
 
 #[test]
 fn http_answers_probes_and_metrics() {
-    let server = Server::start();
+    let server = Server::start(three_rows());
     let get = |path: &str| {
         let url = format!("http://{}{path}", server.http);
         let output =
@@ -37,7 +34,7 @@ fn http_answers_probes_and_metrics() {
     assert_eq!(get("/readyz").0, "200");
     let (status, tables) = get("/api/tables");
     assert_eq!(status, "200", "{tables}");
-    assert!(tables.contains("million"), "{tables}");
+    assert!(tables.contains("three"), "{tables}");
     let (status, metrics) = get("/metrics");
     assert_eq!(status, "200");
     assert!(metrics.contains("# TYPE "), "{metrics}");
@@ -46,7 +43,7 @@ fn http_answers_probes_and_metrics() {
 
 #[test]
 fn a_stop_ends_the_server_and_frees_its_ports() {
-    let mut server = Server::start();
+    let mut server = Server::start(three_rows());
     let sent = Command::new("kill").arg(server.process.id().to_string()).status().unwrap();
     assert!(sent.success());
     assert!(server.process.wait().unwrap().success());
@@ -72,11 +69,7 @@ struct Server {
 }
 
 impl Server {
-    /// On a lake with `bronze.million`: id, name, amount (null where id % 100 = 7), day.
-    fn start() -> Self {
-        let lake = Lake::on_disk();
-        lake.file("million.csv", &million());
-        lake.succeed(&["load", "csv", "million.csv", "--table", "bronze.million"]);
+    fn start(lake: Lake) -> Self {
         let mut process = lake.start(&["serve", "--flight", "127.0.0.1:0", "--http", "127.0.0.1:0"]);
         let mut lines = BufReader::new(process.stderr.take().unwrap()).lines();
         let mut address = |scheme: &str| -> String {
@@ -98,11 +91,16 @@ impl Drop for Server {
     }
 }
 
-fn million() -> String {
-    let mut text = String::from("id,name,amount,day\n");
-    for id in 0..ROWS {
-        let amount = if id % 100 == 7 { String::new() } else { format!("{:.3}", id as f64 / 8.0) };
-        writeln!(text, "{id},name-{},{amount},2026-01-{:02}", id % 1000, id % 28 + 1).unwrap();
-    }
-    text
+/// A lake with the table `bronze.numbers` that the clients check row by row.
+fn million_rows() -> Lake {
+    let lake = three_rows();
+    judge("million_rows.py", &lake, &[lake.dir().to_str().unwrap()]);
+    lake
+}
+
+fn three_rows() -> Lake {
+    let lake = Lake::on_disk();
+    lake.file("three.csv", "id,name\n1,a\n2,b\n3,c\n");
+    lake.succeed(&["load", "csv", "three.csv", "--table", "bronze.three"]);
+    lake
 }
