@@ -1,0 +1,227 @@
+//! The loop that lands a commit: attempt after attempt until an outcome is certain.
+//!
+//! | the catalog says | what follows |
+//! |---|---|
+//! | swapped | done; outdated metadata files are deleted |
+//! | lost | nothing changed for certain: this attempt's metadata files are deleted, next attempt |
+//! | unknown | every file is kept; the table is read until it answers, the token is looked for, next attempt |
+//! | error | nothing changed: files deleted; next attempt if it was an outage, else the error is the end |
+//!
+//! An attempt left in doubt may still arrive late. That is harmless: it and its successors assert the same
+//! pointers, so one of them wins, and the next look finds the token.
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use futures::future;
+
+use super::pace::{LIMIT, Pace};
+use super::plan::{self, Draft};
+use super::stage::{self, Staged};
+use super::{Commit, CommitOutcome};
+use crate::error::{Error, Result};
+use crate::lake::Lake;
+use crate::name::TableName;
+use crate::snapshot::TableSnapshot;
+use crate::sql_catalog::{Swap, SwapOutcome};
+
+/// The pointers to current metadata: read, and swapped all or none. A lake, or one that loses replies.
+#[async_trait]
+pub(super) trait Pointers: Send + Sync {
+    async fn load(&self, table: &TableName) -> Result<TableSnapshot>;
+    async fn swap(&self, swaps: Vec<Swap>) -> Result<SwapOutcome>;
+}
+
+#[async_trait]
+impl Pointers for Lake {
+    async fn load(&self, table: &TableName) -> Result<TableSnapshot> {
+        Lake::load(self, table).await
+    }
+
+    async fn swap(&self, swaps: Vec<Swap>) -> Result<SwapOutcome> {
+        self.inner().catalog.swap(swaps).await
+    }
+}
+
+/// How one attempt ended.
+enum Attempt {
+    Ended(CommitOutcome),
+    /// Nothing changed for certain; the reason why the next attempt may do better.
+    Rejected(Rejection),
+    InDoubt(Error),
+}
+
+enum Rejection {
+    /// Another writer was first.
+    Lost(TableName),
+    /// The catalog was busy or away.
+    Outage(Error),
+}
+
+/// Attempts until the outcome is certain or the time is up; all `commits` carry one token.
+pub(super) async fn land(
+    pointers: &impl Pointers,
+    lake: &Lake,
+    commits: &[Commit],
+    now: DateTime<Utc>,
+) -> Result<CommitOutcome> {
+    let Some(first) = commits.first() else { return Ok(CommitOutcome::Committed(Vec::new())) };
+    let mut pace = Pace::new(first.token);
+    // The reason of the last unknown outcome: once set, no staged file may be deleted any more.
+    let mut doubt: Option<Error> = None;
+    loop {
+        let bases = match load(pointers, commits).await {
+            Ok(bases) => bases,
+            Err(error) if doubt.is_none() || matches!(error, Error::NoSuchTable { .. }) => return Err(error),
+            Err(error) => {
+                tracing::warn!(token = %first.token, %error, "a commit is in doubt and the catalog does not answer");
+                if !pace.wait().await {
+                    return Err(Error::Unresolved { token: first.token, cause: Box::new(error) });
+                }
+                continue;
+            }
+        };
+        let merge = pace.attempts() == 0;
+        match attempt(pointers, lake, commits, bases, now, merge).await? {
+            Attempt::Ended(outcome) => {
+                if doubt.is_none() && is_refusal(&outcome) {
+                    delete_staged_files(lake, commits).await;
+                }
+                return Ok(outcome);
+            }
+            Attempt::Rejected(reason) => {
+                if !pace.wait().await {
+                    return Err(out_of_time(first, reason, &pace, doubt));
+                }
+            }
+            Attempt::InDoubt(error) => {
+                tracing::warn!(token = %first.token, %error, "the catalog did not say whether a commit landed");
+                if !pace.wait().await {
+                    return Err(Error::Unresolved { token: first.token, cause: Box::new(error) });
+                }
+                doubt = Some(error);
+            }
+        }
+    }
+}
+
+/// One attempt on `bases`.
+async fn attempt(
+    pointers: &impl Pointers,
+    lake: &Lake,
+    commits: &[Commit],
+    bases: Vec<TableSnapshot>,
+    now: DateTime<Utc>,
+    merge: bool,
+) -> Result<Attempt> {
+    // All tables changed in one transaction, so one that shows the token speaks for all.
+    for (commit, base) in commits.iter().zip(&bases) {
+        if plan::landed(commit, base)? {
+            return Ok(Attempt::Ended(CommitOutcome::AlreadyCommitted(bases)));
+        }
+    }
+    let mut drafts = Vec::with_capacity(commits.len());
+    for (commit, base) in commits.iter().zip(&bases) {
+        match plan::plan(commit, base)? {
+            Ok(draft) => drafts.push(draft),
+            Err(outcome) => return Ok(Attempt::Ended(outcome)),
+        }
+    }
+    let staged = stage_all(lake, &bases, &drafts, now, merge).await?;
+    let swaps = commits.iter().zip(&staged).map(|(commit, staged)| Swap {
+        table: commit.table.clone(),
+        expected: staged.expected.clone(),
+        new: staged.location.clone(),
+    });
+    match pointers.swap(swaps.collect()).await {
+        Ok(SwapOutcome::Swapped) => {
+            Ok(Attempt::Ended(CommitOutcome::Committed(settle(lake, commits, staged).await)))
+        }
+        Ok(SwapOutcome::Lost { table }) => {
+            tracing::debug!(%table, "lost the race for a table");
+            delete_attempt(lake, &staged).await;
+            Ok(Attempt::Rejected(Rejection::Lost(table)))
+        }
+        Ok(SwapOutcome::Unknown(error)) => Ok(Attempt::InDoubt(error)),
+        Err(error) => {
+            delete_attempt(lake, &staged).await;
+            if error.is_transient() { Ok(Attempt::Rejected(Rejection::Outage(error))) } else { Err(error) }
+        }
+    }
+}
+
+async fn load(pointers: &impl Pointers, commits: &[Commit]) -> Result<Vec<TableSnapshot>> {
+    future::try_join_all(commits.iter().map(|commit| pointers.load(&commit.table))).await
+}
+
+/// Stages all tables side by side; if one fails, none leaves files behind.
+async fn stage_all(
+    lake: &Lake,
+    bases: &[TableSnapshot],
+    drafts: &[Draft<'_>],
+    now: DateTime<Utc>,
+    merge: bool,
+) -> Result<Vec<Staged>> {
+    let stages = bases.iter().zip(drafts).map(|(base, draft)| stage::stage(lake, base, draft, now, merge));
+    let mut staged = Vec::with_capacity(drafts.len());
+    let mut failed = None;
+    for result in future::join_all(stages).await {
+        match result {
+            Ok(table) => staged.push(table),
+            Err(error) => failed = failed.or(Some(error)),
+        }
+    }
+    match failed {
+        None => Ok(staged),
+        Some(error) => {
+            delete_attempt(lake, &staged).await;
+            Err(error)
+        }
+    }
+}
+
+/// The new states, after the pointers moved.
+async fn settle(lake: &Lake, commits: &[Commit], staged: Vec<Staged>) -> Vec<TableSnapshot> {
+    let mut snapshots = Vec::with_capacity(staged.len());
+    for (commit, staged) in commits.iter().zip(staged) {
+        tracing::debug!(
+            table = %commit.table,
+            token = %commit.token,
+            requirements = staged.requirements.len(),
+            updates = staged.updates.len(),
+            location = %staged.location,
+            "committed"
+        );
+        stage::delete(lake, &staged.outdated).await;
+        let name = commit.table.clone();
+        snapshots.push(TableSnapshot::new(name, staged.metadata, staged.location, lake.clone()));
+    }
+    snapshots
+}
+
+async fn delete_attempt(lake: &Lake, staged: &[Staged]) {
+    for table in staged {
+        stage::delete(lake, &table.written).await;
+    }
+}
+
+/// A refused commit is over: its data files will never be part of a table.
+async fn delete_staged_files(lake: &Lake, commits: &[Commit]) {
+    for files in commits.iter().filter_map(|commit| commit.files.as_ref()) {
+        let locations: Vec<_> = files.files.iter().map(|file| file.file_path().to_owned()).collect();
+        stage::delete(lake, &locations).await;
+    }
+}
+
+fn is_refusal(outcome: &CommitOutcome) -> bool {
+    matches!(outcome, CommitOutcome::Fenced { .. } | CommitOutcome::Conflicted { .. })
+}
+
+fn out_of_time(first: &Commit, reason: Rejection, pace: &Pace, doubt: Option<Error>) -> Error {
+    match (doubt, reason) {
+        (Some(cause), _) => Error::Unresolved { token: first.token, cause: Box::new(cause) },
+        (None, Rejection::Outage(error)) => error,
+        (None, Rejection::Lost(table)) => {
+            Error::Contended { table, attempts: pace.attempts(), seconds: LIMIT.as_secs() }
+        }
+    }
+}

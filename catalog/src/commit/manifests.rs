@@ -1,0 +1,182 @@
+//! Manifests and manifest lists of one attempt: read from the base, written under names of their own.
+//!
+//! Names are never reused, not even by a second attempt of the same commit: each attempt has its own id,
+//! so deleting what one attempt wrote can never touch what another one landed.
+
+use std::sync::Arc;
+
+use futures::{StreamExt, TryStreamExt, stream};
+use iceberg::io::FileIO;
+use iceberg::spec::{
+    Manifest, ManifestContentType, ManifestFile, ManifestList, ManifestListWriter, ManifestWriter,
+    ManifestWriterBuilder, PartitionSpec, SchemaRef, TableMetadata, UNASSIGNED_SEQUENCE_NUMBER,
+};
+use uuid::Uuid;
+
+use super::summary::Tally;
+use crate::error::{Error, Result};
+use crate::name::TableName;
+use crate::write::StagedFiles;
+
+/// Manifests read at the same time.
+const READ_AHEAD: usize = 8;
+
+/// What one attempt reads and writes for the snapshot it makes.
+pub(super) struct Manifests<'a> {
+    pub(super) io: &'a FileIO,
+    pub(super) table: &'a TableName,
+    pub(super) base: &'a TableMetadata,
+    pub(super) snapshot_id: i64,
+    pub(super) attempt: Uuid,
+    /// Every location this attempt has begun to write.
+    pub(super) written: &'a mut Vec<String>,
+    pub(super) next: usize,
+}
+
+impl Manifests<'_> {
+    /// The manifests of the base that hold a live file; those that only tell of deletions are left behind.
+    pub(super) async fn live(&self) -> Result<Vec<ManifestFile>> {
+        let Some(snapshot) = self.base.current_snapshot() else { return Ok(Vec::new()) };
+        let location = snapshot.manifest_list();
+        let read = async {
+            let bytes = self.io.new_input(location)?.read().await?;
+            ManifestList::parse_with_version(&bytes, self.base.format_version())
+        };
+        let list = read.await.map_err(|source| self.failed("reading manifest list", location, source))?;
+        let all = list.consume_entries().into_iter();
+        Ok(all.filter(|manifest| manifest.has_added_files() || manifest.has_existing_files()).collect())
+    }
+
+    /// The manifests themselves, in order; entries know the snapshot and sequence number they came with.
+    pub(super) async fn read(&self, manifests: &[ManifestFile]) -> Result<Vec<Manifest>> {
+        let reads = manifests.iter().map(|manifest| async move {
+            let read = manifest.load_manifest(self.io).await;
+            read.map_err(|source| self.failed("reading manifest", &manifest.manifest_path, source))
+        });
+        stream::iter(reads).buffered(READ_AHEAD).try_collect().await
+    }
+
+    /// A manifest of new files; they inherit this snapshot's id and sequence number.
+    pub(super) async fn added(&mut self, files: &StagedFiles, tally: &mut Tally) -> Result<ManifestFile> {
+        let schema = self.base.schema_by_id(files.schema_id).unwrap_or(self.base.current_schema()).clone();
+        let spec = self.base.partition_spec_by_id(files.spec_id).unwrap_or(self.base.default_partition_spec());
+        let spec = spec.as_ref().clone();
+        let mut writer = self.writer(ManifestContentType::Data, schema, spec)?;
+        for file in &files.files {
+            tally.add(file, files.spec_id);
+            let added = writer.add_file(file.clone(), UNASSIGNED_SEQUENCE_NUMBER);
+            added.map_err(|source| self.failed("adding file", file.file_path(), source))?;
+        }
+        self.write(writer).await
+    }
+
+    /// The manifests again with every live file marked as deleted by this snapshot.
+    pub(super) async fn emptied(
+        &mut self,
+        manifests: &[ManifestFile],
+        tally: &mut Tally,
+    ) -> Result<Vec<ManifestFile>> {
+        let mut emptied = Vec::with_capacity(manifests.len());
+        for (manifest, read) in manifests.iter().zip(self.read(manifests).await?) {
+            let (entries, metadata) = read.into_parts();
+            let schema = metadata.schema().clone();
+            let mut writer = self.writer(manifest.content, schema, metadata.partition_spec().clone())?;
+            for entry in entries.iter().filter(|entry| entry.is_alive()) {
+                let file = entry.data_file();
+                tally.remove(file, manifest.partition_spec_id);
+                let Some(sequence_number) = entry.sequence_number() else {
+                    return Err(self.unnumbered(&manifest.manifest_path, file.file_path()));
+                };
+                let deleted =
+                    writer.add_delete_file(file.clone(), sequence_number, entry.file_sequence_number);
+                deleted.map_err(|source| self.failed("removing file", file.file_path(), source))?;
+            }
+            emptied.push(self.write(writer).await?);
+        }
+        Ok(emptied)
+    }
+
+    /// One manifest with the live files of several of the same partition spec; the files keep the snapshot
+    /// and sequence numbers they came with.
+    pub(super) async fn merged(
+        &mut self,
+        manifests: &[ManifestFile],
+        spec: PartitionSpec,
+    ) -> Result<ManifestFile> {
+        let schema = self.base.current_schema().clone();
+        let mut writer = self.writer(ManifestContentType::Data, schema, spec)?;
+        for (manifest, read) in manifests.iter().zip(self.read(manifests).await?) {
+            for entry in read.entries().iter().filter(|entry| entry.is_alive()) {
+                let file = entry.data_file();
+                let (Some(snapshot), Some(sequence)) = (entry.snapshot_id(), entry.sequence_number()) else {
+                    return Err(self.unnumbered(&manifest.manifest_path, file.file_path()));
+                };
+                let kept =
+                    writer.add_existing_file(file.clone(), snapshot, sequence, entry.file_sequence_number);
+                kept.map_err(|source| self.failed("keeping file", file.file_path(), source))?;
+            }
+        }
+        self.write(writer).await
+    }
+
+    /// Writes the manifest list; its location.
+    pub(super) async fn list(&mut self, manifests: Vec<ManifestFile>) -> Result<String> {
+        let (id, attempt) = (self.snapshot_id, self.attempt);
+        let location = self.begin(format!("snap-{id}-{attempt}.avro"));
+        let write = async {
+            let writer = self.io.new_output(&location)?.writer().await?;
+            let parent = self.base.current_snapshot_id();
+            let mut list = ManifestListWriter::v2(writer, id, parent, self.base.next_sequence_number());
+            list.add_manifests(manifests.into_iter())?;
+            list.close().await
+        };
+        write.await.map_err(|source| self.failed("writing manifest list", &location, source))?;
+        Ok(location)
+    }
+
+    fn writer(
+        &mut self,
+        content: ManifestContentType,
+        schema: SchemaRef,
+        spec: PartitionSpec,
+    ) -> Result<ManifestWriter> {
+        let location = self.begin(format!("{}-m{}.avro", self.attempt, self.next));
+        self.next += 1;
+        let output = self.io.new_output(&location);
+        let output = output.map_err(|source| self.failed("writing manifest", &location, source))?;
+        let builder = ManifestWriterBuilder::new(output, Some(self.snapshot_id), schema, spec);
+        Ok(match content {
+            ManifestContentType::Data => builder.build_v2_data(),
+            ManifestContentType::Deletes => builder.build_v2_deletes(),
+        })
+    }
+
+    async fn write(&self, writer: ManifestWriter) -> Result<ManifestFile> {
+        let written = writer.write_manifest_file().await;
+        written.map_err(|source| self.failed("writing manifest", self.base.location(), source))
+    }
+
+    /// Notes a file of this attempt before it is written, so that a half-written one is found again.
+    fn begin(&mut self, name: String) -> String {
+        let location = format!("{}/metadata/{name}", self.base.location());
+        self.written.push(location.clone());
+        location
+    }
+
+    fn failed(&self, action: &str, location: &str, source: iceberg::Error) -> Error {
+        Error::Iceberg { subject: format!("commit to {}: {action} {location}", self.table), source }
+    }
+
+    fn unnumbered(&self, manifest: &str, file: &str) -> Error {
+        Error::File {
+            subject: manifest.to_owned(),
+            fact: format!("the entry of {file} has no snapshot id or no sequence number"),
+            remedy: "the manifest is damaged; restore the table to an earlier snapshot",
+        }
+    }
+}
+
+/// The schema and spec a manifest of the default spec is written with.
+pub(super) fn default_spec(base: &TableMetadata) -> PartitionSpec {
+    Arc::unwrap_or_clone(base.default_partition_spec().clone())
+}

@@ -1,0 +1,256 @@
+//! From a base and a draft to the next state, written but not yet pointed to.
+//!
+//! One function for every kind of commit; the kinds differ in the draft ([`super::plan`]).
+//!
+//! ```text
+//! base + draft -> manifests -> manifest list -> snapshot -> metadata.json -> Staged
+//! ```
+//!
+//! The time of the new state is never before the base's: readers refuse a table whose log runs backwards,
+//! and a clock that steps back must not stop commits.
+
+use std::collections::HashMap;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use iceberg::spec::{FormatVersion, MAIN_BRANCH, Snapshot, TableMetadata};
+use iceberg::{MetadataLocation, TableRequirement, TableUpdate};
+use uuid::Uuid;
+
+use super::manifests::{Manifests, default_spec};
+use super::merge;
+use super::plan::{Draft, DraftSnapshot, Remove, TOKEN};
+use super::summary::Tally;
+use crate::error::{Error, Result};
+use crate::lake::Lake;
+use crate::snapshot::TableSnapshot;
+
+const DELETE_AFTER_COMMIT: &str = "write.metadata.delete-after-commit.enabled";
+
+/// The next state of a table: its files are written, no pointer leads to them.
+pub(super) struct Staged {
+    pub(super) metadata: Arc<TableMetadata>,
+    /// Where the metadata was written.
+    pub(super) location: String,
+    /// Where the base's metadata is; the pointer must still be there.
+    pub(super) expected: String,
+    /// The same expectation and the same change in the terms of the Iceberg REST protocol.
+    pub(super) requirements: Vec<TableRequirement>,
+    pub(super) updates: Vec<TableUpdate>,
+    /// What this attempt wrote, to be deleted if it is rejected.
+    pub(super) written: Vec<String>,
+    /// Metadata files to be deleted once this state is current.
+    pub(super) outdated: Vec<String>,
+}
+
+/// Writes the next state; an attempt that fails deletes what it wrote.
+///
+/// `merge` allows small manifests to be merged on the way.
+pub(super) async fn stage(
+    lake: &Lake,
+    base: &TableSnapshot,
+    draft: &Draft<'_>,
+    now: DateTime<Utc>,
+    merge: bool,
+) -> Result<Staged> {
+    let mut written = Vec::new();
+    match write(lake, base, draft, now, merge, &mut written).await {
+        Ok(staged) => Ok(Staged { written, ..staged }),
+        Err(error) => {
+            delete(lake, &written).await;
+            Err(error)
+        }
+    }
+}
+
+/// Deletes files that nothing points to; what cannot be deleted now is left to the removal of orphans.
+pub(super) async fn delete(lake: &Lake, locations: &[String]) {
+    for location in locations {
+        if let Err(cause) = lake.inner().file_io.delete(location).await {
+            tracing::warn!(%location, %cause, "cannot delete a file that no table uses; it stays as an orphan");
+        }
+    }
+}
+
+async fn write(
+    lake: &Lake,
+    base: &TableSnapshot,
+    draft: &Draft<'_>,
+    now: DateTime<Utc>,
+    merge: bool,
+    written: &mut Vec<String>,
+) -> Result<Staged> {
+    let metadata = base.metadata();
+    if metadata.format_version() != FormatVersion::V2 {
+        return Err(Error::File {
+            subject: format!("table {}", base.name()),
+            fact: format!("its format version is {}; only version 2 is written", metadata.format_version()),
+            remedy: "write it with the engine that made it, or copy it into a table of version 2",
+        });
+    }
+    let failed = |source| Error::Iceberg { subject: format!("commit to {}", base.name()), source };
+    let location = MetadataLocation::from_str(base.metadata_location()).map_err(failed)?.with_next_version();
+    let attempt = attempt_id(&location, base)?;
+    let timestamp_ms = now.timestamp_millis().max(metadata.last_updated_ms());
+    let snapshot = match &draft.snapshot {
+        None => None,
+        Some(snapshot) => {
+            let snapshot_id = new_snapshot_id(attempt, metadata);
+            let manifests = Manifests {
+                io: &lake.inner().file_io,
+                table: base.name(),
+                base: metadata,
+                snapshot_id,
+                attempt,
+                written,
+                next: 0,
+            };
+            Some(write_snapshot(manifests, snapshot, timestamp_ms, merge).await?)
+        }
+    };
+    let requirements = requirements(metadata, draft);
+    for requirement in &requirements {
+        requirement.check(Some(metadata)).map_err(failed)?;
+    }
+    let snapshot_id = snapshot.as_ref().map(Snapshot::snapshot_id);
+    let mut builder = metadata.clone().into_builder(Some(base.metadata_location().to_owned()));
+    builder = builder.set_properties(properties(draft, snapshot_id)?).map_err(failed)?;
+    if let Some(snapshot) = snapshot {
+        builder = builder.set_branch_snapshot(snapshot, MAIN_BRANCH).map_err(failed)?;
+    }
+    let built = builder.build().map_err(failed)?;
+    let next = if snapshot_id.is_some() { built.metadata } else { at(built.metadata, timestamp_ms, base)? };
+    let location = location.with_new_metadata(&next);
+    written.push(location.to_string());
+    next.write_to(&lake.inner().file_io, &location).await.map_err(failed)?;
+    let outdated = if next.properties().get(DELETE_AFTER_COMMIT).is_some_and(|value| value == "true") {
+        built.expired_metadata_logs.into_iter().map(|log| log.metadata_file).collect()
+    } else {
+        Vec::new()
+    };
+    Ok(Staged {
+        metadata: Arc::new(next),
+        location: location.to_string(),
+        expected: base.metadata_location().to_owned(),
+        requirements,
+        updates: built.changes,
+        written: Vec::new(),
+        outdated,
+    })
+}
+
+/// Manifests, manifest list and the snapshot that names it.
+async fn write_snapshot(
+    mut manifests: Manifests<'_>,
+    draft: &DraftSnapshot<'_>,
+    timestamp_ms: i64,
+    merge: bool,
+) -> Result<Snapshot> {
+    let base = manifests.base;
+    let mut tally = Tally::default();
+    let mut live = manifests.live().await?;
+    let mut next = Vec::with_capacity(live.len() + 1);
+    if !draft.add.files.is_empty() {
+        next.push(manifests.added(draft.add, &mut tally).await?);
+    }
+    match draft.remove {
+        Remove::Everything => next.extend(manifests.emptied(&live, &mut tally).await?),
+        Remove::Nothing => {
+            let spec = default_spec(base);
+            let picked =
+                if merge { merge::pick(&live, spec.spec_id(), base.properties()) } else { Vec::new() };
+            if !picked.is_empty() {
+                let small: Vec<_> = picked.iter().map(|&index| live[index].clone()).collect();
+                next.push(manifests.merged(&small, spec).await?);
+                let mut index = 0;
+                live.retain(|_| {
+                    index += 1;
+                    !picked.contains(&(index - 1))
+                });
+            }
+            next.append(&mut live);
+        }
+    }
+    let parent = base.current_snapshot();
+    let summary = tally.summary(
+        draft.operation.clone(),
+        parent.map(|parent| parent.summary()),
+        draft.remove == Remove::Everything,
+        &draft.summary,
+    );
+    Ok(Snapshot::builder()
+        .with_snapshot_id(manifests.snapshot_id)
+        .with_parent_snapshot_id(base.current_snapshot_id())
+        .with_sequence_number(base.next_sequence_number())
+        .with_timestamp_ms(timestamp_ms)
+        .with_manifest_list(manifests.list(next).await?)
+        .with_summary(summary)
+        .with_schema_id(base.current_schema_id())
+        .build())
+}
+
+/// What must hold on the table for this change to be right.
+fn requirements(base: &TableMetadata, draft: &Draft<'_>) -> Vec<TableRequirement> {
+    let mut requirements = vec![
+        TableRequirement::UuidMatch { uuid: base.uuid() },
+        TableRequirement::RefSnapshotIdMatch {
+            r#ref: MAIN_BRANCH.to_owned(),
+            snapshot_id: base.current_snapshot_id(),
+        },
+    ];
+    if draft.snapshot.is_some() {
+        requirements
+            .push(TableRequirement::CurrentSchemaIdMatch { current_schema_id: base.current_schema_id() });
+        requirements
+            .push(TableRequirement::DefaultSpecIdMatch { default_spec_id: base.default_partition_spec_id() });
+    }
+    requirements
+}
+
+/// The properties that this commit sets: the caller's, the offsets, and the token.
+fn properties(draft: &Draft<'_>, snapshot_id: Option<i64>) -> Result<HashMap<String, String>> {
+    let mut properties: HashMap<_, _> =
+        draft.properties.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
+    for offsets in &draft.offsets {
+        let (key, value) = offsets.property(draft.token, snapshot_id)?;
+        properties.insert(key, value);
+    }
+    properties.insert(TOKEN.to_owned(), draft.token.to_string());
+    Ok(properties)
+}
+
+/// The library draws a new id for each metadata file; the attempt's other files carry it too.
+fn attempt_id(location: &MetadataLocation, base: &TableSnapshot) -> Result<Uuid> {
+    let text = location.to_string();
+    let id = text.rsplit('/').next().and_then(|name| name.split_once('-')).and_then(|(_, id)| id.get(..36));
+    id.and_then(|id| Uuid::parse_str(id).ok()).ok_or_else(|| Error::File {
+        subject: base.metadata_location().to_owned(),
+        fact: "its name is not VERSION-UUID.metadata.json".to_owned(),
+        remedy: "register the table under such a name, as every Iceberg SQL catalog writes it",
+    })
+}
+
+/// A positive id that the table does not have yet.
+fn new_snapshot_id(attempt: Uuid, base: &TableMetadata) -> i64 {
+    let (high, low) = attempt.as_u64_pair();
+    let mut id = ((high ^ low) & (i64::MAX as u64)) as i64;
+    while id == 0 || base.snapshot_by_id(id).is_some() {
+        id = id.wrapping_add(1) & i64::MAX;
+    }
+    id
+}
+
+/// A state without a new snapshot takes the library's clock; this sets it to ours.
+fn at(metadata: TableMetadata, timestamp_ms: i64, base: &TableSnapshot) -> Result<TableMetadata> {
+    let set = || {
+        let mut value = serde_json::to_value(&metadata)?;
+        value["last-updated-ms"] = timestamp_ms.into();
+        serde_json::from_value(value)
+    };
+    set().map_err(|cause: serde_json::Error| Error::File {
+        subject: base.metadata_location().to_owned(),
+        fact: format!("the state after it cannot be written: {cause}"),
+        remedy: "the table's metadata is inconsistent; restore an earlier metadata file",
+    })
+}

@@ -1,0 +1,374 @@
+//! Record batches become Parquet files that no snapshot knows yet.
+//!
+//! ```text
+//! RecordBatch -> columns fitted -> split by partition -> encoder of an open file -> upload
+//!                (columns)         (partition)           (file; on blocking threads)
+//!                                                         closed: metrics -> DataFile -> StagedFiles
+//! ```
+//!
+//! Invariants:
+//! - Each open file encodes one batch at a time and holds at most one more: a caller that writes faster than
+//!   files are encoded and uploaded waits in [`TableWriter::write`].
+//! - Memory is bounded: row groups are cut early when the open files together hold too much.
+//! - Files get names of their own and are never overwritten; a file is complete in the store before it is staged.
+
+mod columns;
+mod encoder;
+mod file;
+mod meter;
+mod metrics;
+mod partition;
+mod upload;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arrow::record_batch::RecordBatch;
+use iceberg::spec::{DataFile, Struct};
+use parquet::arrow::arrow_writer::ArrowWriterOptions;
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::file::properties::WriterProperties;
+use tokio::task::JoinSet;
+use uuid::Uuid;
+
+use self::columns::Columns;
+use self::file::{OpenFile, Target, blocking};
+use self::meter::Meter;
+use self::partition::Partitioner;
+use crate::error::{Error, Result};
+use crate::lake::Lake;
+use crate::snapshot::TableSnapshot;
+
+/// Rows handed to an encoder at once: long enough to be efficient, short enough to cut files near their target.
+const ROWS_AT_ONCE: usize = 1 << 16;
+/// Largest row group: large enough to compress well, small enough that one file feeds several cores.
+const ROW_GROUP_ROWS: usize = 1 << 18;
+const ROW_GROUP_BYTES: usize = 32 << 20;
+/// Full files that may still be uploading while the next ones are written.
+const CLOSING_MAX: usize = 4;
+
+/// How files are cut and encoded.
+#[derive(Clone, Debug)]
+pub struct WriterSettings {
+    /// A file is closed when its encoded size reaches this (default 128 MiB).
+    pub target_file_bytes: usize,
+    /// Partitions written at the same time; beyond it the least recently used file is closed.
+    pub open_files_max: usize,
+    /// zstd level (default 1).
+    pub zstd_level: i32,
+    /// Bytes that open files may hold together before the largest row group is cut (default 256 MiB).
+    pub buffered_bytes_max: usize,
+}
+
+impl Default for WriterSettings {
+    fn default() -> Self {
+        Self {
+            target_file_bytes: 128 << 20,
+            open_files_max: 64,
+            zstd_level: 1,
+            buffered_bytes_max: 256 << 20,
+        }
+    }
+}
+
+/// Writes batches of one table, splitting by partition and rolling by size.
+///
+/// Batches must have the table's columns by name (extra columns are an error, missing optional ones
+/// become null). Files are named `<location>/data/[partition/]<token>-<n>.parquet` and never overwritten:
+/// a token serves one writer of a table.
+///
+/// A writer that is dropped aborts its open uploads; files it had closed stay in the store as orphans. One
+/// whose `write` failed, or was cancelled half-way, takes no more batches and cannot be finished.
+#[derive(Debug)]
+pub struct TableWriter {
+    lake: Lake,
+    settings: WriterSettings,
+    split: Arc<Split>,
+    target: Arc<Target>,
+    open: HashMap<Struct, OpenFile>,
+    closing: JoinSet<Result<(usize, DataFile)>>,
+    closed: Vec<(usize, DataFile)>,
+    meter: Arc<Meter>,
+    /// Number of the next file, and of the next use of any file.
+    next_file: usize,
+    next_use: u64,
+    /// A write is under way or broke off: some file may lack rows.
+    broken: bool,
+}
+
+/// How batches of one table are fitted and split.
+#[derive(Debug)]
+struct Split {
+    columns: Columns,
+    partitioner: Option<Partitioner>,
+}
+
+/// Files that are complete in the store but belong to no snapshot: commit them or abandon them.
+#[derive(Debug)]
+#[must_use]
+pub struct StagedFiles {
+    pub(crate) files: Vec<DataFile>,
+    pub(crate) schema_id: i32,
+    pub(crate) spec_id: i32,
+    pub(crate) table_uuid: Uuid,
+}
+
+impl TableWriter {
+    /// A writer for the schema and partitioning of `table`.
+    pub fn new(lake: &Lake, table: &TableSnapshot, token: Uuid, settings: WriterSettings) -> Result<Self> {
+        let metadata = table.metadata();
+        let spec = metadata.default_partition_spec();
+        let partitioner = if spec.is_unpartitioned() {
+            None
+        } else {
+            Some(Partitioner::new(table.name(), metadata.current_schema(), spec)?)
+        };
+        let columns = Columns::new(table.name().clone(), table.schema());
+        let target = Target {
+            store: lake.store(),
+            table_uuid: metadata.uuid(),
+            location: format!("{}/data", metadata.location()),
+            token,
+            arrow_schema: table.schema(),
+            schema: metadata.current_schema().clone(),
+            spec_id: spec.spec_id(),
+            options: options(&settings)?,
+        };
+        Ok(Self {
+            lake: lake.clone(),
+            settings,
+            split: Arc::new(Split { columns, partitioner }),
+            target: Arc::new(target),
+            open: HashMap::new(),
+            closing: JoinSet::new(),
+            closed: Vec::new(),
+            meter: Arc::default(),
+            next_file: 0,
+            next_use: 0,
+            broken: false,
+        })
+    }
+
+    /// Encodes a batch; returns when it is in a file's buffer (CPU work runs off the async threads).
+    pub async fn write(&mut self, batch: RecordBatch) -> Result<()> {
+        self.begin()?;
+        for start in (0..batch.num_rows()).step_by(ROWS_AT_ONCE) {
+            let slice = batch.slice(start, ROWS_AT_ONCE.min(batch.num_rows() - start));
+            for (partition, rows) in self.split(slice).await? {
+                self.append(partition, rows).await?;
+            }
+        }
+        self.broken = false;
+        Ok(())
+    }
+
+    /// Bytes held in memory by open files, for the caller's budget.
+    pub fn buffered_bytes(&self) -> usize {
+        self.meter.buffered()
+    }
+
+    /// Bytes encoded so far, in open and closed files.
+    pub fn written_bytes(&self) -> u64 {
+        self.meter.written()
+    }
+
+    /// Closes all files and waits until the store has acknowledged each.
+    pub async fn finish(mut self) -> Result<StagedFiles> {
+        let closed = match self.begin() {
+            Ok(()) => self.close_all().await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = closed {
+            self.abort().await;
+            return Err(error);
+        }
+        let mut closed = std::mem::take(&mut self.closed);
+        closed.sort_unstable_by_key(|(number, _)| *number);
+        
+        Ok(StagedFiles {
+            files: closed.into_iter().map(|(_, file)| file).collect(),
+            schema_id: self.target.schema.schema_id(),
+            spec_id: self.target.spec_id,
+            table_uuid: self.target.table_uuid,
+        })
+    }
+
+    /// Gives up: unfinished uploads are aborted, finished files deleted.
+    pub async fn abort(mut self) {
+        for (_, file) in self.open.drain() {
+            file.abort().await;
+        }
+        while let Some(closed) = self.closing.join_next().await {
+            self.closed.extend(closed.ok().and_then(Result::ok));
+        }
+        delete_files(&self.lake, self.closed.iter().map(|(_, file)| file)).await;
+    }
+
+    /// Marks the writer as broken until the caller has done its whole step.
+    fn begin(&mut self) -> Result<()> {
+        if std::mem::replace(&mut self.broken, true) {
+            return Err(Error::InvalidCommit {
+                subject: self.target.location.clone(),
+                fact: "a write failed or was cancelled before, so its files lack rows".to_owned(),
+            });
+        }
+        Ok(())
+    }
+
+    /// The rows of each partition, with the table's columns.
+    async fn split(&self, batch: RecordBatch) -> Result<Vec<(Struct, RecordBatch)>> {
+        let split = self.split.clone();
+        if split.partitioner.is_none() && split.columns.fit_as_they_are(&batch) {
+            return Ok(vec![(Struct::empty(), split.columns.fit(&batch)?)]);
+        }
+        blocking(move || {
+            let batch = split.columns.fit(&batch)?;
+            match &split.partitioner {
+                None => Ok(vec![(Struct::empty(), batch)]),
+                Some(partitioner) => partitioner.split(&batch),
+            }
+        })
+        .await
+    }
+
+    async fn append(&mut self, partition: Struct, rows: RecordBatch) -> Result<()> {
+        if let Some(file) = self.open.get_mut(&partition) {
+            file.idle().await?;
+            if file.encoded_bytes() >= self.settings.target_file_bytes {
+                self.close(&partition).await?;
+            }
+        }
+        if !self.open.contains_key(&partition) {
+            self.open_file(&partition).await?;
+        }
+        self.next_use += 1;
+        if let Some(file) = self.open.get_mut(&partition) {
+            file.encode(rows, self.next_use).await?;
+        }
+        if self.meter.buffered() > self.settings.buffered_bytes_max {
+            let largest = self.open.values_mut().max_by_key(|file| file.buffered_bytes());
+            if let Some(file) = largest {
+                file.cut().await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn open_file(&mut self, partition: &Struct) -> Result<()> {
+        if self.open.len() >= self.settings.open_files_max.max(1) {
+            let oldest = self.open.iter().min_by_key(|(_, file)| file.last_use());
+            if let Some(oldest) = oldest.map(|(partition, _)| partition.clone()) {
+                self.close(&oldest).await?;
+            }
+        }
+        let folder = match &self.split.partitioner {
+            Some(partitioner) => partitioner.folder(partition),
+            None => String::new(),
+        };
+        let location = format!(
+            "{}/{folder}{}-{}.parquet",
+            self.target.location, self.target.token, self.next_file
+        );
+        let path = self.lake.object_path(&location)?;
+        let file = OpenFile::new(
+            self.target.clone(),
+            self.meter.clone(),
+            self.next_file,
+            partition.clone(),
+            location,
+            path,
+        )?;
+        self.next_file += 1;
+        self.open.insert(partition.clone(), file);
+        Ok(())
+    }
+
+    /// Lets a file finish in the background, waiting while too many do.
+    async fn close(&mut self, partition: &Struct) -> Result<()> {
+        let Some(file) = self.open.remove(partition) else { return Ok(()) };
+        while self.closing.len() >= CLOSING_MAX {
+            self.join_closing().await?;
+        }
+        self.closing.spawn(file.close());
+        Ok(())
+    }
+
+    async fn close_all(&mut self) -> Result<()> {
+        for (_, file) in self.open.drain() {
+            self.closing.spawn(file.close());
+        }
+        while !self.closing.is_empty() {
+            self.join_closing().await?;
+        }
+        Ok(())
+    }
+
+    async fn join_closing(&mut self) -> Result<()> {
+        match self.closing.join_next().await {
+            Some(Ok(closed)) => self.closed.push(closed?),
+            Some(Err(cause)) => return Err(file::broke_off(&cause)),
+            None => {}
+        }
+        Ok(())
+    }
+}
+
+impl StagedFiles {
+    /// Rows in all files.
+    pub fn row_count(&self) -> u64 {
+        self.files.iter().map(DataFile::record_count).sum()
+    }
+
+    /// Bytes of all files.
+    pub fn byte_count(&self) -> u64 {
+        self.files.iter().map(DataFile::file_size_in_bytes).sum()
+    }
+
+    /// Number of files.
+    pub fn file_count(&self) -> usize {
+        self.files.len()
+    }
+
+    /// The files, for readers that look at them before they are committed.
+    pub fn files(&self) -> &[DataFile] {
+        &self.files
+    }
+
+    /// The partition spec that the files' partition values belong to.
+    pub fn spec_id(&self) -> i32 {
+        self.spec_id
+    }
+
+    /// Deletes the files, which will then never be committed; what cannot be deleted stays as an orphan.
+    pub async fn discard(self, lake: &Lake) {
+        delete_files(lake, &self.files).await;
+    }
+}
+
+/// Deletes data files that no snapshot has, as far as the store lets it.
+async fn delete_files<'a>(lake: &Lake, files: impl IntoIterator<Item = &'a DataFile>) {
+    for file in files {
+        if let Err(cause) = lake.inner().file_io.delete(file.file_path()).await {
+            tracing::warn!(location = file.file_path(), %cause, "cannot delete a file that no table uses");
+        }
+    }
+}
+
+/// How Parquet is written. Statistics may be cut at 64 bytes: what is cut stays a valid bound.
+fn options(settings: &WriterSettings) -> Result<ArrowWriterOptions> {
+    let level = ZstdLevel::try_new(settings.zstd_level).map_err(|_| Error::Setting {
+        fact: "not a zstd level",
+        value: settings.zstd_level.to_string(),
+        remedy: "use 1 (fast) to 22 (small)".to_owned(),
+    })?;
+    let properties = WriterProperties::builder()
+        .set_compression(Compression::ZSTD(level))
+        .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
+        .set_max_row_group_bytes(Some(ROW_GROUP_BYTES))
+        .build();
+    // Types come from the Iceberg schema; the Arrow schema in the footer would only repeat them.
+    Ok(ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,171 @@
+//! Hidden partitioning: rows split by the values of the table's transforms.
+//!
+//! The values are those of the Iceberg specification, also before 1970 and for fractions of a second:
+//! timestamps are floored to their day here, because the library's day transform is one day late for
+//! some of them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, Date32Array, UInt32Array};
+use arrow::compute::{take, take_record_batch};
+use arrow::datatypes::{DataType, TimeUnit, TimestampMicrosecondType};
+use arrow::record_batch::RecordBatch;
+use arrow::row::{Row, RowConverter, SortField};
+use iceberg::arrow::arrow_primitive_to_literal;
+use iceberg::spec::{PartitionSpec, Schema, Struct, Transform, Type};
+use iceberg::transform::{BoxedTransformFunction, create_transform_function};
+
+use crate::error::{Error, Result};
+use crate::name::TableName;
+
+const MICROSECONDS_PER_DAY: i64 = 86_400_000_000;
+/// Characters of a partition value in a path; the value itself is in the manifest.
+const FOLDER_CHARS: usize = 64;
+
+/// The partition fields of one table.
+#[derive(Debug)]
+pub(super) struct Partitioner {
+    table: TableName,
+    fields: Vec<PartitionField>,
+}
+
+#[derive(Debug)]
+struct PartitionField {
+    name: String,
+    /// Position of the source column in the table's schema.
+    source: usize,
+    transform: Transform,
+    function: BoxedTransformFunction,
+    result: Type,
+}
+
+impl Partitioner {
+    pub(super) fn new(table: &TableName, schema: &Schema, spec: &PartitionSpec) -> Result<Self> {
+        let refused = |source| Error::Iceberg { subject: format!("partitioning of table {table}"), source };
+        let types = spec.partition_type(schema).map_err(refused)?;
+        let columns = schema.as_struct().fields();
+        let mut fields = Vec::with_capacity(spec.fields().len());
+        for (field, result) in spec.fields().iter().zip(types.fields()) {
+            let source = columns.iter().position(|column| column.id == field.source_id);
+            let source = source.ok_or_else(|| Error::Schema {
+                subject: format!("partition field {} of table {table}", field.name),
+                fact: "its source is not a top-level column".to_owned(),
+                remedy: "partition by a top-level column; nested ones are not supported yet",
+            })?;
+            fields.push(PartitionField {
+                name: field.name.clone(),
+                source,
+                transform: field.transform,
+                function: create_transform_function(&field.transform).map_err(refused)?,
+                result: result.field_type.as_ref().clone(),
+            });
+        }
+        Ok(Self { table: table.clone(), fields })
+    }
+
+    /// The rows of each partition, in the order in which partitions first occur.
+    pub(super) fn split(&self, batch: &RecordBatch) -> Result<Vec<(Struct, RecordBatch)>> {
+        let values = self.values(batch)?;
+        let types = values.iter().map(|array| SortField::new(array.data_type().clone())).collect();
+        let rows = RowConverter::new(types).and_then(|converter| converter.convert_columns(&values));
+        let rows = rows.map_err(|cause| self.failed(&cause))?;
+        let Some(first) = rows.iter().next() else { return Ok(Vec::new()) };
+        if rows.iter().all(|row| row == first) {
+            let partition = self.partitions(&values, UInt32Array::from(vec![0]))?.pop();
+            return Ok(partition.map(|partition| (partition, batch.clone())).into_iter().collect());
+        }
+        let mut groups: HashMap<Row<'_>, usize> = HashMap::new();
+        let mut members: Vec<Vec<u32>> = Vec::new();
+        for (index, row) in (0_u32..).zip(rows.iter()) {
+            let group = *groups.entry(row).or_insert_with(|| {
+                members.push(Vec::new());
+                members.len() - 1
+            });
+            members[group].push(index);
+        }
+        let firsts = UInt32Array::from_iter_values(members.iter().filter_map(|rows| rows.first().copied()));
+        let partitions = self.partitions(&values, firsts)?;
+        let split = partitions.into_iter().zip(members).map(|(partition, rows)| {
+            let rows = take_record_batch(batch, &UInt32Array::from(rows)).map_err(|cause| self.failed(&cause))?;
+            Ok((partition, rows))
+        });
+        split.collect()
+    }
+
+    /// `field=value/…/`, fit for every store and reader: it only helps people, readers use the manifest.
+    pub(super) fn folder(&self, partition: &Struct) -> String {
+        let mut folder = String::new();
+        for (field, value) in self.fields.iter().zip(partition.iter()) {
+            let text = field.transform.to_human_string(&field.result, value);
+            for (part, end) in [(field.name.as_str(), '='), (text.as_str(), '/')] {
+                let safe = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+                folder.extend(part.chars().take(FOLDER_CHARS).map(|c| if safe(c) { c } else { '_' }));
+                folder.push(end);
+            }
+        }
+        folder
+    }
+
+    /// The transformed values, one array per partition field.
+    fn values(&self, batch: &RecordBatch) -> Result<Vec<ArrayRef>> {
+        let values = self.fields.iter().map(|field| {
+            let source = batch.column(field.source);
+            let failed = |source| Error::Iceberg {
+                subject: format!("partition field {} of table {}", field.name, self.table),
+                source,
+            };
+            let value = field.function.transform(floored(source, field.transform)).map_err(failed)?;
+            if value.null_count() != source.null_count() && field.transform != Transform::Void {
+                return Err(Error::Schema {
+                    subject: format!("partition field {} of table {}", field.name, self.table),
+                    fact: "a date or time is outside the years that calendars are computed for".to_owned(),
+                    remedy: "send such rows elsewhere; the years -262143 to 262142 are supported",
+                });
+            }
+            Ok(value)
+        });
+        values.collect()
+    }
+
+    /// The partition values at some rows.
+    fn partitions(&self, values: &[ArrayRef], rows: UInt32Array) -> Result<Vec<Struct>> {
+        let mut columns = Vec::with_capacity(values.len());
+        for (field, array) in self.fields.iter().zip(values) {
+            let array = take(array, &rows, None).map_err(|cause| self.failed(&cause))?;
+            let literals =
+                arrow_primitive_to_literal(&array, &field.result).map_err(|source| Error::Iceberg {
+                    subject: format!("partition field {} of table {}", field.name, self.table),
+                    source,
+                })?;
+            columns.push(literals.into_iter());
+        }
+        let next = |_| Struct::from_iter(columns.iter_mut().map(|column| column.next().flatten()));
+        Ok((0..rows.len()).map(next).collect())
+    }
+
+    fn failed(&self, cause: &arrow::error::ArrowError) -> Error {
+        Error::Schema {
+            subject: format!("table {}", self.table),
+            fact: format!("rows cannot be split by partition: {cause}"),
+            remedy: "check the types of the partition columns",
+        }
+    }
+}
+
+/// Timestamps as days where the transform needs no more.
+fn floored(source: &ArrayRef, transform: Transform) -> ArrayRef {
+    let by_day = matches!(transform, Transform::Year | Transform::Month | Transform::Day);
+    match source.data_type() {
+        DataType::Timestamp(TimeUnit::Microsecond, _) if by_day => {
+            let timestamps = source.as_primitive::<TimestampMicrosecondType>();
+            // 2^63 microseconds are 106,751,991 days: within 32 bits.
+            let days: Date32Array = timestamps.unary(|micros| micros.div_euclid(MICROSECONDS_PER_DAY) as i32);
+            Arc::new(days)
+        }
+        _ => source.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests;
