@@ -1,7 +1,7 @@
 //! The rules of the house that a reviewer would otherwise have to remember, as one executed test.
 //!
 //! Each rule reads the checkout as text and reports every place that breaks it at once, so that one run shows
-//! the whole list. What the compiler or clippy already checks is not repeated here.
+//! the whole list. What the compiler, rustfmt or clippy already checks is not repeated here.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a broken checkout may end the test at once")]
 
 use std::collections::BTreeSet;
@@ -38,8 +38,6 @@ const LINES_MAX: usize = 400;
 const TEST_LINES_MAX: usize = 600;
 /// Lines of a `lib.rs`: module list and exports, no logic.
 const LIB_LINES_MAX: usize = 60;
-/// Characters of a line of Rust, comments and texts included.
-const WIDTH_MAX: usize = 110;
 
 #[test]
 fn dependencies_point_one_way() {
@@ -93,7 +91,7 @@ fn every_file_says_what_it_is() {
 
 #[test]
 fn files_stay_readable() {
-    let mut broken = Report::new("a file is too long or too wide for one reader");
+    let mut broken = Report::new("a file is too long for one reader");
     for (path, text) in rust_files() {
         let limit = match path.file_name().and_then(|name| name.to_str()) {
             Some("lib.rs") => LIB_LINES_MAX,
@@ -103,9 +101,6 @@ fn files_stay_readable() {
         let lines = text.lines().count();
         if lines > limit {
             broken.add(format!("{}: {lines} lines, at most {limit}", path.display()));
-        }
-        for (at, line) in text.lines().enumerate().filter(|(_, line)| line.chars().count() > WIDTH_MAX) {
-            broken.add(format!("{}:{}: {} characters", path.display(), at + 1, line.chars().count()));
         }
     }
     broken.check();
