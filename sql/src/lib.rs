@@ -1,0 +1,38 @@
+//! SQL to BATCHES: DataFusion sessions over the lake.
+//!
+//! ```text
+//! text -> tokens -> plan                 -> physical plan            -> stream of batches
+//! (text: limits, markers)
+//!         (statement, planner, catalog: each table pinned once)
+//!                     (table, scan/: files pruned, split, mapped by field id)
+//!                                                                       (types: plain types)
+//! ```
+//!
+//! Invariants:
+//! - One statement sees one state of each table: it is pinned when the statement is prepared.
+//! - Statements only read. Writing is the work of `ingest` and `models`, through `sluice-catalog`.
+//! - No text can abort the process: it is measured before it is parsed, and planned on a stack of its own.
+//! - Results are streamed, never collected; dropping the stream ends the query.
+//! - What leaves has plain types, in schemas and batches alike.
+
+mod catalog;
+mod engine;
+mod error;
+mod planner;
+mod scan;
+mod session;
+mod statement;
+mod table;
+mod text;
+mod types;
+
+#[cfg(test)]
+mod tests;
+
+pub use datafusion::execution::SendableRecordBatchStream;
+pub use datafusion::scalar::ScalarValue;
+pub use engine::{CATALOG, Engine, EngineSettings};
+pub use error::{Complaint, Error, Place, Result};
+pub use session::Session;
+pub use statement::Statement;
+pub use types::{plain_batch, plain_schema, plain_type};

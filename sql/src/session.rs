@@ -1,0 +1,114 @@
+//! A session: what a client's statements have in common.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use datafusion::execution::SendableRecordBatchStream;
+use datafusion::scalar::ScalarValue;
+use sluice_catalog::{LiveFile, Operation, StagedFiles, TableName, TableSnapshot};
+
+use crate::engine::Engine;
+use crate::error::Result;
+use crate::statement::Statement;
+use crate::table::Reading;
+
+/// Default namespace, and the tables that read something else than the catalog's current state.
+///
+/// Cheap to clone; a changed clone leaves the original as it was.
+#[derive(Clone, Debug)]
+pub struct Session {
+    engine: Engine,
+    namespace: String,
+    readings: Arc<BTreeMap<TableName, Reading>>,
+}
+
+impl Session {
+    pub(crate) fn new(engine: Engine, namespace: String) -> Self {
+        Self { engine, namespace, readings: Arc::default() }
+    }
+
+    /// The engine it belongs to.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// The namespace of names that have none.
+    pub fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    /// The same session with another default namespace; it need not exist.
+    #[must_use]
+    pub fn with_namespace(mut self, namespace: &str) -> Self {
+        namespace.clone_into(&mut self.namespace);
+        self
+    }
+
+    /// The table's name reads exactly this state.
+    #[must_use]
+    pub fn with_pinned(&self, table: TableSnapshot) -> Self {
+        self.with_reading(Reading::current(table))
+    }
+
+    /// The table's name reads only these files of that state: what was added since a cursor, for example.
+    #[must_use]
+    pub fn with_files(&self, table: &TableSnapshot, files: Vec<LiveFile>) -> Self {
+        self.with_reading(Reading::only(table.clone(), files))
+    }
+
+    /// The table's name reads what it would hold once `staged` is committed by `operation`: the live files of
+    /// `table` and the staged ones for an append, the staged ones alone for an overwrite.
+    #[must_use]
+    pub fn with_staged(&self, table: &TableSnapshot, staged: &StagedFiles, operation: Operation) -> Self {
+        let files = staged.files().iter().map(|file| LiveFile {
+            data_file: file.clone(),
+            partition_spec_id: staged.spec_id(),
+            // Files of the coming commit are newer than every delete.
+            sequence_number: i64::MAX,
+        });
+        self.with_reading(match operation {
+            Operation::Append => Reading::current_and(table.clone(), files.collect()),
+            Operation::Overwrite { .. } => Reading::only(table.clone(), files.collect()),
+        })
+    }
+
+    fn with_reading(&self, reading: Reading) -> Self {
+        let mut readings = BTreeMap::clone(&self.readings);
+        readings.insert(reading.table.name().clone(), reading);
+        Self { readings: Arc::new(readings), ..self.clone() }
+    }
+
+    pub(crate) fn readings(&self) -> &Arc<BTreeMap<TableName, Reading>> {
+        &self.readings
+    }
+
+    /// Parses and plans one statement, pinning every table it names. `?` marks a parameter, as `$1` does.
+    ///
+    /// # Errors
+    /// When the text is no reading statement, or names what does not exist. See [`crate::Error`].
+    pub async fn prepare(&self, sql: &str) -> Result<Statement> {
+        Statement::prepare(self.clone(), sql.to_owned()).await
+    }
+
+    /// Runs a statement; nothing is read before the stream is polled, and dropping the stream ends it.
+    ///
+    /// # Errors
+    /// When the parameters do not fit. What fails later is an item of the stream: turn it into a
+    /// [`crate::Error`] to learn its class.
+    pub async fn execute(
+        &self,
+        statement: &Statement,
+        parameters: Vec<ScalarValue>,
+    ) -> Result<SendableRecordBatchStream> {
+        statement.execute(&self.engine, parameters).await
+    }
+
+    /// Prepares and runs a statement without parameters.
+    ///
+    /// # Errors
+    /// As [`Session::prepare`] and [`Session::execute`].
+    pub async fn sql(&self, sql: &str) -> Result<SendableRecordBatchStream> {
+        let statement = self.prepare(sql).await?;
+        self.execute(&statement, Vec::new()).await
+    }
+}

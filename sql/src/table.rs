@@ -1,0 +1,205 @@
+//! A pinned table as the query engine sees it: a schema, and scans of the files that matter.
+//!
+//! Flow of a scan: live files -> pruned by what the manifests say (`scan::prune`) -> cut to the limit ->
+//! statistics for the optimizer (`scan::statistics`) -> split over the cores (`scan::groups`) -> Parquet,
+//! columns found by field id (`scan::fields`).
+//!
+//! Invariant: filters are only used to leave out what cannot match; the engine filters again above the scan.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::catalog::{Session as Planning, TableProvider};
+use datafusion::common::DFSchema;
+use datafusion::config::TableParquetOptions;
+use datafusion::datasource::TableType;
+use datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFactory;
+use datafusion::datasource::physical_plan::{FileScanConfigBuilder, ParquetSource};
+use datafusion::datasource::source::DataSourceExec;
+use datafusion::error::{DataFusionError, Result};
+use datafusion::logical_expr::utils::conjunction;
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::empty::EmptyExec;
+use datafusion::physical_plan::metrics::MetricBuilder;
+use sluice_catalog::{LiveFile, TableSnapshot};
+use tokio::sync::OnceCell;
+
+use crate::engine::Engine;
+use crate::error::Error;
+use crate::scan::fields::FieldIds;
+use crate::scan::{bounds, groups, prune, statistics};
+
+/// The bytes read from the end of a file at first: most footers fit.
+const FOOTER_HINT_BYTES: usize = 128 << 10;
+
+/// A state of a table, and which of its files are read.
+#[derive(Clone, Debug)]
+pub(crate) struct Reading {
+    /// The state; it gives name, schema and partitioning.
+    pub(crate) table: TableSnapshot,
+    /// Whether its live files are read.
+    live: bool,
+    /// Files that are read besides, or instead.
+    more: Arc<[LiveFile]>,
+}
+
+impl Reading {
+    /// The live files of the state.
+    pub(crate) fn current(table: TableSnapshot) -> Self {
+        Self { table, live: true, more: Arc::default() }
+    }
+
+    /// The live files and `more`.
+    pub(crate) fn current_and(table: TableSnapshot, more: Vec<LiveFile>) -> Self {
+        Self { table, live: true, more: more.into() }
+    }
+
+    /// Nothing but `files`.
+    pub(crate) fn only(table: TableSnapshot, files: Vec<LiveFile>) -> Self {
+        Self { table, live: false, more: files.into() }
+    }
+}
+
+/// One table of one statement.
+#[derive(Debug)]
+pub(crate) struct LakeTable {
+    engine: Engine,
+    reading: Reading,
+    schema: SchemaRef,
+    /// Read from the manifests at the first scan; a statement may scan a table several times.
+    files: OnceCell<Arc<[LiveFile]>>,
+}
+
+impl LakeTable {
+    pub(crate) fn new(engine: Engine, reading: Reading) -> Self {
+        let schema = reading.table.schema();
+        Self { engine, reading, schema, files: OnceCell::new() }
+    }
+
+    async fn files(&self) -> Result<&Arc<[LiveFile]>> {
+        self.files.get_or_try_init(|| async { Ok(self.load_files().await?) }).await
+    }
+
+    async fn load_files(&self) -> crate::error::Result<Arc<[LiveFile]>> {
+        let mut files = if self.reading.live { self.reading.table.files().await? } else { Vec::new() };
+        files.extend(self.reading.more.iter().cloned());
+        Ok(files.into())
+    }
+
+    fn predicate(&self, planning: &dyn Planning, filters: &[Expr]) -> Result<Option<Arc<dyn PhysicalExpr>>> {
+        let Some(filter) = conjunction(filters.iter().cloned()) else { return Ok(None) };
+        let schema = DFSchema::try_from(Arc::clone(&self.schema))?;
+        planning.create_physical_expr(filter, &schema).map(Some)
+    }
+
+    /// The source of the scan, with its filter and the number of files that were left out as a metric.
+    fn source(
+        &self,
+        planning: &dyn Planning,
+        predicate: Option<Arc<dyn PhysicalExpr>>,
+        skipped: usize,
+    ) -> Result<ParquetSource> {
+        let options = TableParquetOptions {
+            global: planning.config_options().execution.parquet.clone(),
+            ..TableParquetOptions::default()
+        };
+        let runtime = planning.runtime_env();
+        let store = runtime.object_store(self.engine.store_url())?;
+        let readers =
+            CachedParquetFileReaderFactory::new(store, runtime.cache_manager.get_file_metadata_cache());
+        let source = ParquetSource::new(Arc::clone(&self.schema))
+            .with_table_parquet_options(options)
+            .with_metadata_size_hint(FOOTER_HINT_BYTES)
+            .with_parquet_file_reader_factory(Arc::new(readers));
+        let source = match predicate {
+            Some(predicate) => source.with_predicate(predicate),
+            None => source,
+        };
+        let metrics = datafusion::datasource::physical_plan::FileSource::metrics(&source);
+        MetricBuilder::new(metrics).global_counter("files_skipped_by_manifest").add(skipped);
+        Ok(source)
+    }
+}
+
+#[async_trait]
+impl TableProvider for LakeTable {
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
+        Ok(vec![TableProviderFilterPushDown::Inexact; filters.len()])
+    }
+
+    async fn scan(
+        &self,
+        planning: &dyn Planning,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let all = self.files().await?;
+        let predicate = self.predicate(planning, filters)?;
+        let columns = bounds::Columns::of(&self.reading.table, &self.schema);
+        let mut kept: Vec<&LiveFile> = match &predicate {
+            Some(predicate) => prune::keep(all, predicate, &columns, &self.schema),
+            None => all.iter().collect(),
+        };
+        let skipped = all.len() - kept.len();
+        // A limit is only passed when no filter is left to be applied above.
+        if let (Some(limit), None) = (limit, &predicate) {
+            cut_to_limit(&mut kept, limit);
+        }
+        if kept.is_empty() {
+            let schema = match projection {
+                Some(indices) => Arc::new(self.schema.project(indices)?),
+                None => Arc::clone(&self.schema),
+            };
+            return Ok(Arc::new(EmptyExec::new(schema)));
+        }
+        let wanted = statistics::wanted(projection, predicate.as_ref(), &self.schema);
+        let (of_files, of_table) = statistics::of(&kept, &columns, &wanted, &self.schema);
+        let locate = |file: &LiveFile| self.engine.lake().object_path(file.data_file.file_path());
+        let files = groups::files(&kept, of_files, locate)
+            .map_err(|error| DataFusionError::from(Error::from(error)))?;
+        let options = planning.config_options();
+        let groups = groups::split(
+            files,
+            options.execution.target_partitions,
+            options.optimizer.repartition_file_min_size,
+        );
+        let source = self.source(planning, predicate, skipped)?;
+        let scan = FileScanConfigBuilder::new(self.engine.store_url().clone(), Arc::new(source))
+            .with_file_groups(groups)
+            .with_statistics(of_table)
+            .with_projection_indices(projection.cloned())?
+            .with_limit(limit)
+            .with_expr_adapter(Some(Arc::new(FieldIds)))
+            .build();
+        Ok(DataSourceExec::from_data_source(scan))
+    }
+}
+
+/// Keeps as many files as hold `limit` rows.
+fn cut_to_limit(files: &mut Vec<&LiveFile>, limit: usize) {
+    let mut rows = 0_u64;
+    let enough = files.iter().position(|file| {
+        rows = rows.saturating_add(file.data_file.record_count());
+        rows >= limit as u64
+    });
+    if let Some(last) = enough {
+        files.truncate(last + 1);
+    }
+}

@@ -1,0 +1,154 @@
+//! Statements over a lake in memory with real files: written by the catalog's own writer, read by this crate.
+
+mod changed_schemas;
+mod cut_short;
+mod hostile;
+mod pruning;
+mod readings;
+mod statements;
+mod views;
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use datafusion::arrow::array::{ArrayRef, RecordBatch};
+use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use datafusion::arrow::util::pretty::pretty_format_batches;
+use datafusion::scalar::ScalarValue;
+use futures::TryStreamExt;
+use sluice_catalog::{
+    CatalogSettings, Commit, CommitOutcome, Created, Lake, LakeSettings, Operation, PartitionBy, S3Settings,
+    StagedFiles, TableName, TableSnapshot, TableSpec, TableWriter, View, WriterSettings,
+};
+use tempfile::TempDir;
+use uuid::Uuid;
+
+use crate::{Engine, EngineSettings, Error, Session};
+
+/// A lake that goes away with the test: catalog in a temporary file, objects in memory.
+struct TestLake {
+    lake: Lake,
+    engine: Engine,
+    _dir: TempDir,
+}
+
+impl TestLake {
+    async fn new() -> Self {
+        Self::with(EngineSettings { target_partitions: 2, ..EngineSettings::default() }).await
+    }
+
+    async fn with(settings: EngineSettings) -> Self {
+        let dir = TempDir::new().unwrap();
+        let lake = Lake::open(LakeSettings {
+            name: "sluice".into(),
+            catalog: CatalogSettings::Sqlite { path: dir.path().join("catalog.db") },
+            warehouse: "memory:///warehouse".into(),
+            s3: S3Settings::default(),
+        })
+        .await
+        .unwrap();
+        let engine = Engine::new(lake.clone(), settings).unwrap();
+        Self { lake, engine, _dir: dir }
+    }
+
+    fn session(&self) -> Session {
+        self.engine.session()
+    }
+
+    async fn create(&self, table: &str, schema: &SchemaRef, partition_by: Vec<PartitionBy>) -> TableSnapshot {
+        let spec = TableSpec { partition_by, ..TableSpec::new(Arc::clone(schema)) };
+        match self.lake.create(&name(table), spec).await.unwrap() {
+            Created::New(table) => table,
+            Created::Existed(table) => panic!("{} exists", table.name()),
+        }
+    }
+
+    /// Writes files and leaves them uncommitted.
+    async fn stage(&self, table: &TableSnapshot, batches: &[RecordBatch]) -> StagedFiles {
+        let mut writer =
+            TableWriter::new(&self.lake, table, Uuid::new_v4(), WriterSettings::default()).unwrap();
+        for batch in batches {
+            writer.write(batch.clone()).await.unwrap();
+        }
+        writer.finish().await.unwrap()
+    }
+
+    /// Appends a batch in a commit, and so in files, of its own.
+    async fn append(&self, table: &str, batch: RecordBatch) -> TableSnapshot {
+        let current = self.lake.load(&name(table)).await.unwrap();
+        let files = self.stage(&current, &[batch]).await;
+        let commit = Commit {
+            table: name(table),
+            operation: Operation::Append,
+            files: Some(files),
+            offsets: Vec::new(),
+            properties: Default::default(),
+            token: Uuid::new_v4(),
+        };
+        match self.lake.commit(vec![commit], at("2026-01-01T00:00:00Z")).await.unwrap() {
+            CommitOutcome::Committed(mut tables) => tables.pop().unwrap(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    async fn view(&self, view: &str, sql: &str) {
+        let view = View { name: name(view), sql: sql.into(), schema: Arc::new(Schema::empty()) };
+        self.lake.put_view(view, at("2026-01-01T00:00:00Z")).await.unwrap();
+    }
+}
+
+fn name(text: &str) -> TableName {
+    text.parse().unwrap()
+}
+
+fn at(text: &str) -> DateTime<Utc> {
+    text.parse().unwrap()
+}
+
+fn micros(text: &str) -> i64 {
+    at(text).timestamp_micros()
+}
+
+fn timestamp() -> DataType {
+    DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))
+}
+
+fn schema(fields: &[(&str, DataType)]) -> SchemaRef {
+    let fields: Vec<Field> =
+        fields.iter().map(|(name, data_type)| Field::new(*name, data_type.clone(), true)).collect();
+    Arc::new(Schema::new(fields))
+}
+
+fn batch(schema: &SchemaRef, columns: Vec<ArrayRef>) -> RecordBatch {
+    RecordBatch::try_new(Arc::clone(schema), columns).unwrap()
+}
+
+/// The whole result, as batches.
+async fn rows(session: &Session, sql: &str, parameters: Vec<ScalarValue>) -> Result<Vec<RecordBatch>, Error> {
+    let statement = session.prepare(sql).await?;
+    let stream = session.execute(&statement, parameters).await?;
+    assert_eq!(stream.schema(), statement.schema());
+    Ok(stream.try_collect().await?)
+}
+
+/// The whole result as a table, or the error's text.
+async fn shown(session: &Session, sql: &str) -> String {
+    let statement = match session.prepare(sql).await {
+        Ok(statement) => statement,
+        Err(error) => return format!("error: {error}"),
+    };
+    match rows(session, sql, Vec::new()).await {
+        Ok(batches) if batches.is_empty() => {
+            pretty_format_batches(&[RecordBatch::new_empty(statement.schema())]).unwrap().to_string()
+        }
+        Ok(batches) => pretty_format_batches(&batches).unwrap().to_string(),
+        Err(error) => format!("error: {error}"),
+    }
+}
+
+/// A single value as text.
+async fn value(session: &Session, sql: &str) -> String {
+    let batches = rows(session, sql, Vec::new()).await.unwrap();
+    let batch = batches.iter().find(|batch| batch.num_rows() > 0).unwrap();
+    ScalarValue::try_from_array(batch.column(0), 0).unwrap().to_string()
+}
