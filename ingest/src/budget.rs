@@ -1,0 +1,98 @@
+//! The memory budget: how many bytes of messages, batches and open files are held, and when to stop reading.
+//!
+//! Flow: the polling thread takes a [`Reservation`] for each batch of raw messages; it travels with the
+//! batch, is resized when the batch is decoded and given back when the rows are in a file's buffer. What
+//! open files hold is set as a whole. Above the high mark reading stops; it goes on below the low mark.
+//!
+//! The budget counts payload, not allocator overhead or code: the marks leave room for both.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+/// A shared account of bytes.
+#[derive(Debug)]
+pub(crate) struct Budget {
+    limit: usize,
+    batches: AtomicUsize,
+    files: AtomicUsize,
+    peak: AtomicUsize,
+}
+
+impl Budget {
+    pub(crate) fn new(limit: usize) -> Arc<Self> {
+        Arc::new(Self {
+            limit,
+            batches: AtomicUsize::new(0),
+            files: AtomicUsize::new(0),
+            peak: AtomicUsize::new(0),
+        })
+    }
+
+    /// Bytes held now.
+    pub(crate) fn used(&self) -> usize {
+        self.batches.load(Relaxed) + self.files.load(Relaxed)
+    }
+
+    /// The most that was ever held.
+    pub(crate) fn peak(&self) -> usize {
+        self.peak.load(Relaxed)
+    }
+
+    /// Whether reading has to stop: three quarters of the limit are used.
+    pub(crate) fn is_high(&self) -> bool {
+        self.used() > self.limit / 4 * 3
+    }
+
+    /// Whether reading may go on: half of the limit is free.
+    pub(crate) fn is_low(&self) -> bool {
+        self.used() < self.limit / 2
+    }
+
+    /// Whether open files alone keep reading stopped, so that only a commit frees memory.
+    pub(crate) fn needs_commit(&self) -> bool {
+        self.is_high() && self.files.load(Relaxed) > self.limit / 4
+    }
+
+    /// Says what open files hold now.
+    pub(crate) fn set_files(&self, bytes: usize) {
+        self.files.store(bytes, Relaxed);
+        self.note_peak();
+    }
+
+    /// Takes `bytes` until the reservation is dropped. Never waits: the marks are asked before reading.
+    pub(crate) fn reserve(self: &Arc<Self>, bytes: usize) -> Reservation {
+        self.batches.fetch_add(bytes, Relaxed);
+        self.note_peak();
+        Reservation { budget: Arc::clone(self), bytes }
+    }
+
+    fn note_peak(&self) {
+        self.peak.fetch_max(self.used(), Relaxed);
+    }
+}
+
+/// Bytes taken from a budget; given back on drop.
+#[derive(Debug)]
+pub(crate) struct Reservation {
+    budget: Arc<Budget>,
+    bytes: usize,
+}
+
+impl Reservation {
+    /// The same reservation for data that changed its form.
+    pub(crate) fn resize(&mut self, bytes: usize) {
+        self.budget.batches.fetch_add(bytes, Relaxed);
+        self.budget.note_peak(); // Both forms exist for a moment.
+        self.budget.batches.fetch_sub(self.bytes, Relaxed);
+        self.bytes = bytes;
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        self.budget.batches.fetch_sub(self.bytes, Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests;

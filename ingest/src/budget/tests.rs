@@ -1,0 +1,29 @@
+//! Marks, peaks and the return of what was taken.
+
+use super::*;
+
+#[test]
+fn reservations_are_given_back_and_the_peak_is_kept() {
+    let budget = Budget::new(1000);
+    let mut first = budget.reserve(400);
+    let second = budget.reserve(400);
+    assert!(budget.is_high());
+    assert_eq!(budget.used(), 800);
+    first.resize(100);
+    assert_eq!(budget.used(), 500);
+    assert!(!budget.is_high() && !budget.is_low());
+    drop(second);
+    assert!(budget.is_low());
+    drop(first);
+    assert_eq!((budget.used(), budget.peak()), (0, 900));
+}
+
+#[test]
+fn open_files_alone_ask_for_a_commit() {
+    let budget = Budget::new(1000);
+    budget.set_files(800);
+    assert!(budget.is_high() && budget.needs_commit());
+    budget.set_files(200);
+    let _raw = budget.reserve(700);
+    assert!(budget.is_high() && !budget.needs_commit());
+}

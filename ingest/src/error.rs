@@ -1,0 +1,148 @@
+//! What can go wrong in ingest: fact, subject, remedy.
+
+use sluice_catalog::{Error as Lake, TableName};
+
+/// The result of an ingest operation.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// An operation that could not be done. Bad messages are not here: they are rows of the dead letters.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The lake refused.
+    #[error(transparent)]
+    Lake(#[from] Lake),
+    /// Kafka refused or did not answer.
+    #[error("cannot {action} at {brokers}: {source}\n  {remedy}")]
+    Kafka {
+        /// What was being done.
+        action: String,
+        /// The bootstrap servers.
+        brokers: String,
+        /// What the client library said.
+        source: rdkafka::error::KafkaError,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// A topic that Kafka does not have.
+    #[error("topic `{topic}` does not exist at {brokers}\n  create it with `sluice topics apply`, or remove it from the topics file")]
+    UnknownTopic {
+        /// The topic.
+        topic: String,
+        /// The bootstrap servers.
+        brokers: String,
+    },
+    /// Nothing to do: no topic has a route.
+    #[error("no topic lands in a table\n  give at least one topic of the topics file a `routes` entry")]
+    NoRoutes,
+    /// A topics file that contradicts itself.
+    #[error("topic `{topic}`: {fact}\n  {remedy}")]
+    Topics {
+        /// The topic.
+        topic: String,
+        /// What is wrong.
+        fact: String,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// A table exists with other columns than the topics file says.
+    #[error("table `{table}` does not fit the topics file: {fact}\n  change the topics file, or land into a table of another name")]
+    Table {
+        /// The table.
+        table: TableName,
+        /// What differs.
+        fact: String,
+    },
+    /// Kafka no longer has what the table waits for.
+    #[error(
+        "`{topic}` partition {partition}: `{table}` goes on at offset {next}, but the topic now starts at {log_start}; \
+         {} messages expired before they were read\n  land from a copy of the topic, or accept the loss by \
+         landing into new tables", log_start - next
+    )]
+    Gap {
+        /// The table.
+        table: TableName,
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: i32,
+        /// Where the table goes on.
+        next: i64,
+        /// The first offset that Kafka still has.
+        log_start: i64,
+    },
+    /// The topic is not the one the table was filled from.
+    #[error(
+        "`{topic}` partition {partition} is not the one that `{table}` was filled from: {fact}\n  point Sluice at the \
+         original cluster and topic, or land into new tables"
+    )]
+    OtherTopic {
+        /// The table.
+        table: TableName,
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: i32,
+        /// How it was noticed.
+        fact: String,
+    },
+    /// Most messages are bad: landing stops before the topic is drained into the dead letters.
+    #[error(
+        "{dead} of the last {consumed} messages could not be landed; the last cause: {last}\n  nothing of this batch \
+         was committed: fix the producer or the topics file, or raise the limit on dead letters"
+    )]
+    TooManyDeadLetters {
+        /// Dead letters in the batch.
+        dead: u64,
+        /// Messages in the batch.
+        consumed: u64,
+        /// The error of one of them.
+        last: String,
+    },
+    /// Columns could not be put together; never the fault of a message.
+    #[error("cannot build columns: {0}\n  report this with the log; nothing uncommitted was landed")]
+    Columns(arrow::error::ArrowError),
+    /// The system gives no more threads.
+    #[error("cannot start the thread `{name}`: {source}\n  raise the limit on processes")]
+    Thread {
+        /// The thread.
+        name: &'static str,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A thread of the pipeline ended without saying why.
+    #[error("{part} stopped unexpectedly; nothing uncommitted was landed\n  start again and report this with the log")]
+    Broken {
+        /// Which part.
+        part: &'static str,
+    },
+}
+
+impl Error {
+    /// Whether waiting may cure it: the store, the catalog database or Kafka is out for the moment.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            // Lost too many races, or nobody knows whether it landed: the tables tell the next session.
+            Self::Lake(Lake::Contended { .. } | Lake::Unresolved { .. }) => true,
+            Self::Lake(error) => error.is_transient(),
+            Self::Kafka { source, .. } => source.rdkafka_error_code().is_some_and(|code| {
+                use rdkafka::types::RDKafkaErrorCode as Code;
+                matches!(
+                    code,
+                    // A position outside the log: the next session says exactly where it stands.
+                    Code::AutoOffsetReset
+                        | Code::OffsetOutOfRange
+                        | Code::AllBrokersDown
+                        | Code::BrokerTransportFailure
+                        | Code::OperationTimedOut
+                        | Code::RequestTimedOut
+                        | Code::Resolve
+                        | Code::CoordinatorNotAvailable
+                        | Code::LeaderNotAvailable
+                        | Code::NotLeaderForPartition
+                )
+            }),
+            _ => false,
+        }
+    }
+}

@@ -1,0 +1,323 @@
+//! Rows become files, files and offsets become one commit over all tables.
+//!
+//! ```text
+//! Landing -> open epoch: one TableWriter per table      (rows)
+//! Seal    -> the epoch's ranges, and how many landings make it whole
+//! whole   -> finish all files -> Lake::commit (all tables, all or none) -> next epoch
+//! ```
+//!
+//! While one epoch is being committed the next is written. Epochs commit in order, one at a time, because
+//! the range of each starts where the previous one ended.
+//!
+//! Every table of a topic moves on with every epoch of the topic: a table without rows gets a commit of
+//! its offsets alone, so that all tables agree on where to go on.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use arrow::array::{AsArray, Int64Array};
+use arrow::compute::filter_record_batch;
+use arrow::compute::kernels::cmp::gt_eq;
+use arrow::datatypes::Int64Type;
+use arrow::error::ArrowError;
+use arrow::record_batch::RecordBatch;
+use futures::future::try_join_all;
+use sluice_catalog::{
+    Commit, CommitOutcome, Lake, OffsetRange, Operation, SourceId, SourceRanges, StagedFiles, TableSnapshot,
+    TableWriter,
+};
+use uuid::Uuid;
+
+use crate::budget::{Budget, Reservation};
+use crate::error::{Error, Result};
+use crate::pipeline::{IngestSettings, new_token, now};
+use crate::plan::Plan;
+use crate::progress::Progress;
+use crate::resume;
+use crate::route::Routed;
+use crate::source::Seal;
+use crate::source::start::Start;
+
+/// The rows of one raw batch, ready to be written.
+#[derive(Debug)]
+pub(crate) struct Landing {
+    pub(crate) topic: usize,
+    pub(crate) partition: i32,
+    pub(crate) epoch: u64,
+    pub(crate) first_offset: i64,
+    pub(crate) routed: Routed,
+    pub(crate) reservation: Reservation,
+}
+
+/// What is written between two commits.
+#[derive(Debug)]
+struct Epoch {
+    token: Uuid,
+    writers: BTreeMap<usize, TableWriter>,
+    landings: u64,
+    rejected: u64,
+    sample: Option<String>,
+    seal: Option<Seal>,
+}
+
+/// A commit that is under way: what must be known to note its outcome.
+#[derive(Debug)]
+pub(crate) struct Pending {
+    seal: Seal,
+    token: Uuid,
+    began: Instant,
+    /// Table numbers in the order of the commits.
+    tables: Vec<usize>,
+    /// Bytes held by files that are being finished.
+    held: usize,
+}
+
+/// The outcome of a commit, as the pipeline has to deal with it.
+#[derive(Debug)]
+pub(crate) enum Landed {
+    /// Done: the next offsets by topic number and partition.
+    Done(Vec<(usize, i32, i64)>),
+    /// Someone else moved a table on: begin again from the tables.
+    Fenced(String),
+}
+
+/// The part of a commit that runs beside reading: files and rows per table.
+pub(crate) type Outcome = Result<(CommitOutcome, Vec<(usize, u64)>)>;
+
+/// Writes epochs and turns them into commits.
+pub(crate) struct Lander {
+    lake: Lake,
+    plan: Arc<Plan>,
+    settings: Arc<IngestSettings>,
+    progress: Arc<Progress>,
+    budget: Arc<Budget>,
+    cluster: String,
+    /// The state of each table that writers work with.
+    snapshots: Vec<TableSnapshot>,
+    /// Next offset by table, topic and partition; absent when the table never saw the partition.
+    nexts: BTreeMap<(usize, usize, i32), i64>,
+    epochs: BTreeMap<u64, Epoch>,
+    pending: Option<Pending>,
+}
+
+impl Lander {
+    pub(crate) fn new(
+        lake: Lake,
+        plan: Arc<Plan>,
+        settings: Arc<IngestSettings>,
+        progress: Arc<Progress>,
+        budget: Arc<Budget>,
+        (cluster, snapshots): (String, Vec<TableSnapshot>),
+    ) -> Self {
+        let (nexts, epochs, pending) = (BTreeMap::new(), BTreeMap::new(), None);
+        Self { lake, plan, settings, progress, budget, cluster, snapshots, nexts, epochs, pending }
+    }
+
+    /// Notes what the tables have of newly assigned partitions.
+    pub(crate) fn assign(&mut self, starts: &[Start]) {
+        for start in starts {
+            for &(table, next) in &start.nexts {
+                let key = (table, start.topic, start.partition);
+                match next {
+                    Some(next) => self.nexts.insert(key, next),
+                    None => self.nexts.remove(&key),
+                };
+            }
+        }
+    }
+
+    /// Writes the rows to their tables' files, all tables at once.
+    pub(crate) async fn write(&mut self, landing: Landing) -> Result<()> {
+        let Landing { topic, partition, epoch, first_offset, routed, reservation } = landing;
+        let mut writes = Vec::with_capacity(routed.tables.len());
+        let open = self.epochs.entry(epoch).or_insert_with(Epoch::new);
+        open.landings += 1;
+        open.rejected += routed.rejected;
+        open.sample = routed.sample.or(open.sample.take());
+        for (table, batch) in routed.tables {
+            let next = self.nexts.get(&(table, topic, partition)).copied();
+            let batch = match resume::floor(next, first_offset) {
+                Some(floor) => from_offset(&batch, floor).map_err(Error::Columns)?,
+                None => batch,
+            };
+            if batch.num_rows() == 0 {
+                continue;
+            }
+            let mut writer = match open.writers.remove(&table) {
+                Some(writer) => writer,
+                None => {
+                    let settings = self.settings.writer.clone();
+                    TableWriter::new(&self.lake, &self.snapshots[table], open.token, settings)?
+                }
+            };
+            writes.push(async move { writer.write(batch).await.map(|()| (table, writer)) });
+        }
+        for (table, writer) in try_join_all(writes).await? {
+            open.writers.insert(table, writer);
+        }
+        drop(reservation);
+        self.account();
+        Ok(())
+    }
+
+    /// Notes the end of an epoch.
+    ///
+    /// # Errors
+    /// [`Error::TooManyDeadLetters`] is found when the epoch is whole, in [`Lander::next_commit`].
+    pub(crate) fn seal(&mut self, seal: Seal) {
+        let epoch = self.epochs.entry(seal.epoch).or_insert_with(Epoch::new);
+        epoch.seal = Some(seal);
+    }
+
+    /// The commit of the oldest epoch, when it is whole and no other commit is under way.
+    pub(crate) fn next_commit(&mut self) -> Result<Option<impl Future<Output = Outcome> + Send + use<>>> {
+        if self.pending.is_some() {
+            return Ok(None);
+        }
+        let Some(first) = self.epochs.first_entry() else { return Ok(None) };
+        if first.get().seal.as_ref().is_none_or(|seal| seal.batches != first.get().landings) {
+            return Ok(None);
+        }
+        let epoch = first.remove();
+        let Some(seal) = epoch.seal else { return Ok(None) };
+        if let Some(limit) = self.settings.dead_letter_limit
+            && epoch.rejected > limit.messages
+            && epoch.rejected as f64 > limit.share * seal.messages as f64
+        {
+            let last = epoch.sample.unwrap_or_default();
+            return Err(Error::TooManyDeadLetters { dead: epoch.rejected, consumed: seal.messages, last });
+        }
+        let parts = self.parts(&seal);
+        let tables = parts.iter().map(|(table, _)| *table).collect();
+        let held = epoch.writers.values().map(TableWriter::buffered_bytes).sum();
+        self.pending = Some(Pending { seal, token: epoch.token, began: Instant::now(), tables, held });
+        Ok(Some(commit(self.lake.clone(), Arc::clone(&self.plan), epoch.token, parts, epoch.writers)))
+    }
+
+    /// The ranges that each table has to note for the epoch; tables that have them all are left out.
+    fn parts(&self, seal: &Seal) -> Vec<(usize, Vec<SourceRanges>)> {
+        let mut parts: BTreeMap<usize, Vec<SourceRanges>> = BTreeMap::new();
+        for (&topic, ranges) in &seal.ranges {
+            for &table in &self.plan.topics[topic].tables {
+                let own = ranges.iter().filter_map(|(&partition, range)| {
+                    let next = self.nexts.get(&(table, topic, partition)).copied();
+                    let (start, end) = resume::carry(next, range.start, range.end)?;
+                    let anchor = range.anchor.filter(|anchor| anchor.offset >= start);
+                    Some((partition, OffsetRange { start, end, anchor }))
+                });
+                let own: BTreeMap<i32, OffsetRange> = own.collect();
+                if !own.is_empty() {
+                    let topic = self.plan.topics[topic].name.clone();
+                    let source = SourceId { cluster: self.cluster.clone(), topic };
+                    parts.entry(table).or_default().push(SourceRanges { source, ranges: own });
+                }
+            }
+        }
+        parts.into_iter().collect()
+    }
+
+    /// Takes the outcome of the commit under way into account.
+    pub(crate) fn committed(&mut self, outcome: Outcome) -> Result<Landed> {
+        let Some(pending) = self.pending.take() else { return Err(Error::Broken { part: "the commit" }) };
+        let (outcome, rows) = outcome?;
+        let snapshots = match outcome {
+            CommitOutcome::Committed(snapshots) => snapshots,
+            CommitOutcome::AlreadyCommitted(snapshots) => {
+                tracing::info!(token = %pending.token, "the commit had landed before");
+                snapshots
+            }
+            CommitOutcome::Fenced { table, topic, partition, start, next } => {
+                return Ok(Landed::Fenced(format!(
+                    "`{table}` is at offset {next} of `{topic}` partition {partition}, this commit starts at {start}"
+                )));
+            }
+            CommitOutcome::Conflicted { table, reason } => {
+                return Ok(Landed::Fenced(format!("`{table}`: {reason}")));
+            }
+        };
+        for (table, snapshot) in pending.tables.into_iter().zip(snapshots) {
+            self.snapshots[table] = snapshot;
+        }
+        let mut done = Vec::new();
+        for (topic, ranges) in pending.seal.ranges {
+            for (partition, range) in ranges {
+                for &table in &self.plan.topics[topic].tables {
+                    let next = self.nexts.entry((table, topic, partition)).or_insert(range.end);
+                    *next = range.end.max(*next);
+                }
+                done.push((topic, partition, range.end));
+            }
+        }
+        for (table, rows) in rows {
+            let dead = table == self.plan.dead_letters;
+            self.progress.add_rows(&self.plan.tables[table].name.to_string(), rows, dead);
+        }
+        self.progress.add_commit(pending.began.elapsed().as_secs_f64());
+        self.account();
+        Ok(Landed::Done(done))
+    }
+
+    /// Whether every sealed epoch is committed and nothing is left to do.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.pending.is_none() && self.epochs.values().all(|epoch| epoch.seal.is_none())
+    }
+
+    /// Gives up everything that is not committed.
+    pub(crate) async fn abort(&mut self) {
+        for (_, epoch) in std::mem::take(&mut self.epochs) {
+            for writer in epoch.writers.into_values() {
+                writer.abort().await;
+            }
+        }
+        self.pending = None;
+        self.account();
+    }
+
+    fn account(&self) {
+        let open = self.epochs.values().flat_map(|epoch| epoch.writers.values());
+        let held = self.pending.as_ref().map_or(0, |pending| pending.held);
+        self.budget.set_files(open.map(TableWriter::buffered_bytes).sum::<usize>() + held);
+        self.progress.set_buffered(self.budget.used(), self.budget.peak());
+    }
+}
+
+impl Epoch {
+    fn new() -> Self {
+        let (writers, token) = (BTreeMap::new(), new_token());
+        Self { token, writers, landings: 0, rejected: 0, sample: None, seal: None }
+    }
+}
+
+/// Finishes all files, then commits them and the ranges to all tables at once.
+async fn commit(
+    lake: Lake,
+    plan: Arc<Plan>,
+    token: Uuid,
+    parts: Vec<(usize, Vec<SourceRanges>)>,
+    writers: BTreeMap<usize, TableWriter>,
+) -> Outcome {
+    let finishing = writers.into_iter().map(async |(table, writer)| Ok::<_, Error>((table, writer.finish().await?)));
+    let mut staged: BTreeMap<usize, StagedFiles> = try_join_all(finishing).await?.into_iter().collect();
+    let rows = staged.iter().map(|(table, files)| (*table, files.row_count())).collect();
+    let commits = parts.into_iter().map(|(table, offsets)| Commit {
+        table: plan.tables[table].name.clone(),
+        operation: Operation::Append,
+        files: staged.remove(&table),
+        offsets,
+        properties: BTreeMap::new(),
+        token,
+    });
+    let commits = commits.collect();
+    Ok((lake.commit(commits, now()).await?, rows))
+}
+
+/// The rows at or after an offset.
+fn from_offset(batch: &RecordBatch, floor: i64) -> Result<RecordBatch, ArrowError> {
+    let Some(offsets) = batch.column_by_name("_src_offset") else { return Ok(batch.clone()) };
+    let keep = gt_eq(offsets.as_primitive::<Int64Type>(), &Int64Array::new_scalar(floor))?;
+    filter_record_batch(batch, &keep)
+}
+
+#[cfg(test)]
+mod tests;

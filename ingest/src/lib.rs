@@ -1,0 +1,36 @@
+//! EVENTS -> TABLES: Kafka topics and files, decoded into columns, routed and landed exactly once.
+//!
+//! ```text
+//! source -> decode -> route -> land -> Lake::commit        (pipeline wires them, one session at a time)
+//! (poll)    (JSON)   (tables,  (files, offsets)
+//!                     reject)
+//! ```
+//!
+//! Invariants:
+//! - The tables say where to go on reading; the consumer group only spreads partitions over workers.
+//! - Every message ends as one row: of its table, or of the dead letters with its cause and its bytes.
+//! - Rows and offsets are committed together, for all tables in one commit.
+//! - Memory is bounded by one budget; when it is used up, partitions are paused.
+
+pub mod kafka;
+pub mod load;
+pub mod produce;
+pub mod topics;
+
+mod broker;
+mod budget;
+mod decode;
+mod error;
+mod land;
+mod pipeline;
+mod plan;
+mod progress;
+mod reject;
+mod resume;
+mod route;
+mod source;
+
+pub use error::{Error, Result};
+pub use kafka::KafkaSettings;
+pub use pipeline::{DeadLetterLimit, IngestSettings, Report, run};
+pub use progress::{PartitionProgress, Progress};

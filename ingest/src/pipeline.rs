@@ -1,0 +1,200 @@
+//! The whole flow: settings, tables, and sessions one after the other until it is told to stop.
+//!
+//! A session joins the consumer group, reads, lands and commits. It ends when it is told to, when another
+//! writer moved a table on (fenced), or when something failed. What was not committed is then dropped and
+//! the next session goes on from the tables: that is the one way back from every fault, so it is always
+//! the same. During an outage of the store or the catalog sessions are retried with growing pauses.
+
+mod session;
+mod tables;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, Utc};
+use sluice_catalog::{Lake, TableName, WriterSettings};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use self::session::End;
+use crate::budget::Budget;
+use crate::error::{Error, Result};
+use crate::kafka::KafkaSettings;
+use crate::plan::Plan;
+use crate::progress::Progress;
+use crate::source::probe::Probe;
+use crate::topics::Topic;
+
+const PAUSE_MIN: Duration = Duration::from_secs(1);
+const PAUSE_MAX: Duration = Duration::from_secs(30);
+
+/// How events are landed.
+#[derive(Clone, Debug)]
+pub struct IngestSettings {
+    /// Where Kafka is.
+    pub kafka: KafkaSettings,
+    /// The consumer group; workers of one group share the partitions.
+    pub group: String,
+    /// The topics to land; those without routes are ignored.
+    pub topics: Vec<Topic>,
+    /// The table of dead letters (default `bronze.dead_letters`).
+    pub dead_letters: TableName,
+    /// A commit is made this long after the first message that it holds (default 10 s).
+    pub commit_interval: Duration,
+    /// A commit is made when this many bytes of messages were read (default 1 GiB).
+    pub commit_bytes: usize,
+    /// Bytes of messages, decoded batches and open files held at most (default 1 GiB).
+    pub memory_budget: usize,
+    /// How files are cut and encoded.
+    pub writer: WriterSettings,
+    /// Threads that decode (default: as many as there are cores).
+    pub decode_threads: usize,
+    /// When landing stops rather than drain a topic into the dead letters; `None` for never.
+    pub dead_letter_limit: Option<DeadLetterLimit>,
+}
+
+/// Both must be exceeded within one commit.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct DeadLetterLimit {
+    /// Number of dead letters (default 1,000).
+    pub messages: u64,
+    /// Share of all messages, 0 to 1 (default 0.5).
+    pub share: f64,
+}
+
+impl IngestSettings {
+    /// The defaults, in the consumer group `sluice`.
+    pub fn new(kafka: KafkaSettings, topics: Vec<Topic>) -> Self {
+        #[expect(clippy::expect_used, reason = "a literal that is a valid name")]
+        let dead_letters = TableName::new("bronze", "dead_letters").expect("a valid name");
+        Self {
+            kafka,
+            group: "sluice".to_owned(),
+            topics,
+            dead_letters,
+            commit_interval: Duration::from_secs(10),
+            commit_bytes: 1 << 30,
+            memory_budget: 1 << 30,
+            writer: WriterSettings::default(),
+            decode_threads: std::thread::available_parallelism().map_or(1, usize::from),
+            dead_letter_limit: Some(DeadLetterLimit { messages: 1000, share: 0.5 }),
+        }
+    }
+}
+
+/// What a finished run did. Rows read again after a restart are landed once and consumed twice.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// Messages taken from Kafka.
+    pub consumed: u64,
+    /// Rows committed to tables.
+    pub landed: u64,
+    /// Rows committed to the dead letters.
+    pub dead_lettered: u64,
+    /// Commits made.
+    pub commits: u64,
+    /// Times that reading began anew.
+    pub restarts: u64,
+    /// The most bytes that were held at a time.
+    pub buffered_bytes_peak: u64,
+    /// From start to stop.
+    pub elapsed: Duration,
+}
+
+/// What all sessions of a run share.
+struct Shared {
+    lake: Lake,
+    plan: Arc<Plan>,
+    settings: Arc<IngestSettings>,
+    progress: Arc<Progress>,
+    probe: Arc<Probe>,
+    cluster: String,
+}
+
+/// Lands the events of all topics until `stop` is cancelled; then commits what was read, leaves the group
+/// and returns.
+///
+/// # Errors
+/// What waiting does not cure, and anything that fails before the first session runs. Nothing is lost
+/// then: what was not committed is read again by the next run.
+pub async fn run(
+    lake: Lake,
+    settings: IngestSettings,
+    progress: Arc<Progress>,
+    stop: CancellationToken,
+) -> Result<Report> {
+    let began = Instant::now();
+    let plan = Arc::new(Plan::new(&settings.topics, settings.dead_letters.clone())?);
+    let settings = Arc::new(settings);
+    let (probe, cluster) = ask_kafka(Arc::clone(&plan), Arc::clone(&settings)).await?;
+    tables::create(&lake, &plan).await?;
+    let shared = Shared { lake, plan, settings, progress, probe, cluster };
+    let mut pause = PAUSE_MIN;
+    loop {
+        let commits = shared.progress.commits();
+        let budget = Budget::new(shared.settings.memory_budget);
+        let end = session::run(&shared, budget, &stop).await;
+        if shared.progress.commits() > commits {
+            pause = PAUSE_MIN;
+        }
+        match end {
+            Ok(End::Stopped) => break,
+            Ok(End::Fenced(reason)) => {
+                tracing::warn!(reason, "another writer moved a table on; reading again from the tables");
+            }
+            Err(error) if error.is_transient() && !stop.is_cancelled() => {
+                tracing::warn!(%error, ?pause, "landing is interrupted; trying again");
+            }
+            Err(error) => return Err(error),
+        }
+        shared.progress.add_restart();
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = stop.cancelled() => break,
+        }
+        pause = (pause * 2).min(PAUSE_MAX);
+    }
+    let progress = &shared.progress;
+    Ok(Report {
+        consumed: progress.consumed(),
+        landed: progress.landed(),
+        dead_lettered: progress.dead_lettered(),
+        commits: progress.commits(),
+        restarts: progress.restarts(),
+        buffered_bytes_peak: progress.buffered_bytes_peak(),
+        elapsed: began.elapsed(),
+    })
+}
+
+/// A client for questions and the cluster's id, after every topic was found.
+async fn ask_kafka(plan: Arc<Plan>, settings: Arc<IngestSettings>) -> Result<(Arc<Probe>, String)> {
+    let ask = move || {
+        let probe = Probe::new(&settings.kafka, &settings.group)?;
+        for topic in &plan.topics {
+            probe.check_topic(&topic.name)?;
+        }
+        let cluster = probe.cluster_id();
+        Ok((Arc::new(probe), cluster))
+    };
+    tokio::task::spawn_blocking(ask).await.map_err(|_| Error::Broken { part: "the first question to Kafka" })?
+}
+
+/// The time of a commit.
+#[expect(clippy::disallowed_methods, reason = "the loops of this stage read the clock here")]
+pub(crate) fn now() -> DateTime<Utc> {
+    Utc::now()
+}
+
+/// The time a message was taken, in microseconds since 1970.
+pub(crate) fn now_micros() -> i64 {
+    now().timestamp_micros()
+}
+
+/// The name of a new commit.
+#[expect(clippy::disallowed_methods, reason = "a token is drawn where an epoch begins")]
+pub(crate) fn new_token() -> Uuid {
+    Uuid::now_v7()
+}
+
+#[cfg(test)]
+mod tests;

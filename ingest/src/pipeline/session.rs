@@ -1,0 +1,240 @@
+//! One session: from joining the group to leaving it.
+//!
+//! ```text
+//! source thread --Parcel--> decode threads --Landing--> this task --spawned--> commit
+//!       ^--Command-- this task <--Event--                   ^--------outcome-----'
+//! ```
+//!
+//! This task never decodes and never polls. Whatever ends the session, uncommitted files are given up, the
+//! threads end because their channels close, and a commit under way is awaited first.
+
+use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
+use tokio::task::{JoinError, JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use super::{Shared, tables};
+use crate::budget::Budget;
+use crate::decode::Decode;
+use crate::decode::json::Json;
+use crate::error::{Error, Result};
+use crate::land::{Landed, Lander, Landing, Outcome};
+use crate::plan::Plan;
+use crate::route::route;
+use crate::source::start::{self, Start};
+use crate::source::{Command, Event, Parcel, Ports, Source};
+
+/// How long a session waits for its threads to leave the group.
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How a session ended without an error.
+#[derive(Debug)]
+pub(crate) enum End {
+    /// As it was told: everything read is committed.
+    Stopped,
+    /// Another writer owns what was read; the reason says who was found where.
+    Fenced(String),
+}
+
+/// Work that runs beside the session's loop.
+enum Done {
+    Planned(Result<Vec<Start>>),
+    Committed(Outcome),
+}
+
+struct Session<'a> {
+    shared: &'a Shared,
+    lander: Lander,
+    commands: Sender<Command>,
+    jobs: JoinSet<Done>,
+    /// Partitions to give back as soon as everything sealed is committed.
+    release: Vec<Vec<(usize, i32)>>,
+    drained: bool,
+}
+
+/// Runs a session to its end.
+pub(crate) async fn run(shared: &Shared, budget: Arc<Budget>, stop: &CancellationToken) -> Result<End> {
+    let snapshots = tables::load(&shared.lake, &shared.plan).await?;
+    let (commands, obeyed) = channel();
+    let (events_in, events) = mpsc::unbounded_channel();
+    let threads = shared.settings.decode_threads.max(1);
+    let (raw_in, raw_out) = sync_channel(threads * 2);
+    let (landings_in, landings) = mpsc::channel(threads * 2);
+    let ports = Ports { commands: obeyed, events: events_in.clone(), batches: raw_in };
+    let (plan, settings) = (Arc::clone(&shared.plan), Arc::clone(&shared.settings));
+    let source =
+        Source::new(Arc::clone(&plan), Arc::clone(&settings), Arc::clone(&shared.progress), Arc::clone(&budget), ports)?;
+    let raw_out = Arc::new(Mutex::new(raw_out));
+    let mut handles = vec![spawn("sluice-poll", events_in.clone(), move || source.run())?];
+    for _ in 0..threads {
+        let (plan, raw, out) = (Arc::clone(&plan), Arc::clone(&raw_out), landings_in.clone());
+        let events = events_in.clone();
+        handles.push(spawn("sluice-decode", events_in.clone(), move || decode(&plan, &raw, &out, &events))?);
+    }
+    drop((events_in, landings_in, raw_out));
+    let context = (shared.cluster.clone(), snapshots);
+    let lander =
+        Lander::new(shared.lake.clone(), plan, settings, Arc::clone(&shared.progress), budget, context);
+    let mut session =
+        Session { shared, lander, commands, jobs: JoinSet::new(), release: Vec::new(), drained: false };
+    let end = session.work(events, landings, stop).await;
+    session.close(handles).await;
+    end
+}
+
+impl Session<'_> {
+    async fn work(
+        &mut self,
+        mut events: UnboundedReceiver<Event>,
+        mut landings: mpsc::Receiver<Landing>,
+        stop: &CancellationToken,
+    ) -> Result<End> {
+        let mut stopping = false;
+        loop {
+            tokio::select! {
+                biased;
+                () = stop.cancelled(), if !stopping => {
+                    stopping = true;
+                    self.tell(Command::Stop);
+                }
+                event = events.recv() => match event {
+                    Some(event) => if let Some(end) = self.event(event, stopping)? { return Ok(end) },
+                    None => return Err(Error::Broken { part: "reading" }),
+                },
+                Some(done) = self.jobs.join_next() => {
+                    if let Some(end) = self.done(done)? { return Ok(end) }
+                }
+                Some(landing) = landings.recv() => self.lander.write(landing).await?,
+            }
+            if let Some(commit) = self.lander.next_commit()? {
+                self.jobs.spawn(async move { Done::Committed(commit.await) });
+            }
+            if self.lander.is_idle() {
+                for partitions in std::mem::take(&mut self.release) {
+                    self.tell(Command::Release(partitions));
+                }
+                if self.drained {
+                    return Ok(End::Stopped);
+                }
+            }
+        }
+    }
+
+    fn event(&mut self, event: Event, stopping: bool) -> Result<Option<End>> {
+        match event {
+            // The closing consumer answers this one.
+            Event::Assigned(_) if stopping => {}
+            Event::Assigned(partitions) => {
+                let (lake, cluster) = (self.shared.lake.clone(), self.shared.cluster.clone());
+                let (plan, probe) = (Arc::clone(&self.shared.plan), Arc::clone(&self.shared.probe));
+                self.jobs.spawn(async move {
+                    Done::Planned(start::plan(&lake, plan, probe, &cluster, partitions).await)
+                });
+            }
+            Event::Revoked { lost: true, .. } => {
+                return Ok(Some(End::Fenced("the group gave this worker's partitions to others".to_owned())));
+            }
+            Event::Revoked { partitions, lost: false } => self.release.push(partitions),
+            Event::Sealed(seal) => self.lander.seal(seal),
+            Event::Drained => self.drained = true,
+            Event::Failed(error) => return Err(error),
+        }
+        Ok(None)
+    }
+
+    fn done(&mut self, done: Result<Done, JoinError>) -> Result<Option<End>> {
+        match done.map_err(|_| Error::Broken { part: "a commit or the check of offsets" })? {
+            Done::Planned(starts) => {
+                let starts = starts?;
+                self.lander.assign(&starts);
+                self.tell(Command::Start(starts));
+            }
+            Done::Committed(outcome) => match self.lander.committed(outcome)? {
+                Landed::Done(offsets) => self.tell(Command::Committed(offsets)),
+                Landed::Fenced(reason) => return Ok(Some(End::Fenced(reason))),
+            },
+        }
+        Ok(None)
+    }
+
+    fn tell(&self, command: Command) {
+        // A polling thread that is gone has said why in an event.
+        let _ = self.commands.send(command);
+    }
+
+    /// Awaits a commit under way, gives up the rest, and waits for the threads.
+    async fn close(mut self, handles: Vec<JoinHandle<()>>) {
+        while let Some(done) = self.jobs.join_next().await {
+            if let Ok(Done::Committed(outcome)) = done
+                && let Ok(Landed::Done(offsets)) = self.lander.committed(outcome)
+            {
+                self.tell(Command::Committed(offsets));
+            }
+        }
+        self.lander.abort().await;
+        drop(self.commands);
+        let join = tokio::task::spawn_blocking(move || {
+            for handle in handles {
+                let _ = handle.join(); // A panic was reported as an event.
+            }
+        });
+        if tokio::time::timeout(LEAVE_TIMEOUT, join).await.is_err() {
+            tracing::warn!("Kafka does not answer; the consumer group will notice the departure by itself");
+        }
+    }
+}
+
+/// Starts a thread that reports when it panics.
+fn spawn(
+    name: &'static str,
+    events: UnboundedSender<Event>,
+    work: impl FnOnce() + Send + 'static,
+) -> Result<JoinHandle<()>> {
+    struct Alarm(&'static str, UnboundedSender<Event>);
+    impl Drop for Alarm {
+        fn drop(&mut self) {
+            if thread::panicking() {
+                let _ = self.1.send(Event::Failed(Error::Broken { part: self.0 }));
+            }
+        }
+    }
+    let body = move || {
+        let _alarm = Alarm(name, events);
+        work();
+    };
+    thread::Builder::new().name(name.to_owned()).spawn(body).map_err(|source| Error::Thread { name, source })
+}
+
+/// A decode thread: raw batches in, rows of tables out, until either end is closed.
+fn decode(
+    plan: &Plan,
+    raw: &Mutex<Receiver<Parcel>>,
+    out: &mpsc::Sender<Landing>,
+    events: &UnboundedSender<Event>,
+) {
+    let mut decoders: Vec<Json> =
+        plan.topics.iter().map(|topic| Json::new(Arc::clone(&topic.fields))).collect();
+    loop {
+        let next = raw.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let Ok(Parcel { raw, mut reservation }) = next else { return };
+        let routed = decoders[raw.topic].decode(&raw).and_then(|decoded| route(plan, &raw, decoded));
+        let routed = match routed {
+            Ok(routed) => routed,
+            Err(error) => {
+                let _ = events.send(Event::Failed(Error::Columns(error)));
+                return;
+            }
+        };
+        reservation.resize(routed.tables.iter().map(|(_, batch)| batch.get_array_memory_size()).sum());
+        let (topic, partition, epoch) = (raw.topic, raw.partition, raw.epoch);
+        let first_offset = raw.first_offset().unwrap_or_default();
+        let landing = Landing { topic, partition, epoch, first_offset, routed, reservation };
+        if out.blocking_send(landing).is_err() {
+            return;
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! The tables of a run: created when missing, compared with the topics file when they exist.
+
+use arrow::datatypes::SchemaRef;
+use sluice_catalog::{Created, Lake, TableSnapshot, TableSpec};
+
+use crate::error::{Error, Result};
+use crate::plan::{Plan, TablePlan};
+
+/// Creates all tables of the plan.
+///
+/// # Errors
+/// [`Error::Table`] when one exists with other columns.
+pub(crate) async fn create(lake: &Lake, plan: &Plan) -> Result<()> {
+    for table in &plan.tables {
+        let mut spec = TableSpec::new(SchemaRef::clone(&table.schema));
+        spec.partition_by.clone_from(&table.partition_by);
+        match lake.create(&table.name, spec).await? {
+            Created::New(_) => tracing::info!(table = %table.name, "created"),
+            Created::Existed(snapshot) => fits(table, &snapshot)?,
+        }
+    }
+    Ok(())
+}
+
+/// The present state of all tables, in the plan's order.
+pub(crate) async fn load(lake: &Lake, plan: &Plan) -> Result<Vec<TableSnapshot>> {
+    let mut snapshots = Vec::with_capacity(plan.tables.len());
+    for table in &plan.tables {
+        let snapshot = lake.load(&table.name).await?;
+        fits(table, &snapshot)?;
+        snapshots.push(snapshot);
+    }
+    Ok(snapshots)
+}
+
+/// Every column that will be written must be there with its type; the table may have more that are optional.
+fn fits(table: &TablePlan, snapshot: &TableSnapshot) -> Result<()> {
+    let found = snapshot.schema();
+    let fault = |fact| Err(Error::Table { table: table.name.clone(), fact });
+    for field in table.schema.fields() {
+        match found.field_with_name(field.name()) {
+            Err(_) => return fault(format!("it has no column `{}`", field.name())),
+            Ok(other) if other.data_type() != field.data_type() => {
+                let (name, is, want) = (field.name(), other.data_type(), field.data_type());
+                return fault(format!("its column `{name}` is {is}, the topics file says {want}"));
+            }
+            Ok(_) => {}
+        }
+    }
+    let extra = found.fields().iter().find(|field| {
+        !field.is_nullable() && table.schema.field_with_name(field.name()).is_err()
+    });
+    match extra {
+        Some(field) => fault(format!("its required column `{}` is not in the topics file", field.name())),
+        None => Ok(()),
+    }
+}

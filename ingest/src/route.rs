@@ -1,0 +1,200 @@
+//! Rows find their table: event types choose the route, kinds are parsed, required fields are checked.
+//!
+//! All of it on columns: rows are gathered per route, parsed column by column, and what does not fit is
+//! filtered out by one mask. A row goes to exactly one route, or to the dead letters.
+
+use std::collections::BTreeMap;
+use std::iter::repeat_n;
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, Int32Array, Int64Array, StringArray, TimestampMicrosecondArray,
+    UInt32Array,
+};
+use arrow::compute::kernels::cmp::eq;
+use arrow::compute::{and, filter, is_null, or, take_record_batch};
+use arrow::error::ArrowError;
+use arrow::record_batch::RecordBatch;
+
+use crate::decode::{Decoded, exact};
+use crate::plan::{Plan, RoutePlan, TopicPlan};
+use crate::reject::{self, Cause, Reject};
+use crate::source::raw::RawBatch;
+use crate::topics::Required;
+
+/// The rows of a raw batch, table by table.
+#[derive(Debug, Default)]
+pub(crate) struct Routed {
+    /// Table number and rows; a table occurs at most once.
+    pub(crate) tables: Vec<(usize, RecordBatch)>,
+    /// How many rows are dead letters.
+    pub(crate) rejected: u64,
+    /// The error of one of them.
+    pub(crate) sample: Option<String>,
+}
+
+/// Rows of one route: of the decoded batch, and the messages they came from.
+#[derive(Debug)]
+struct Share {
+    batch: RecordBatch,
+    messages: Vec<u32>,
+}
+
+/// Splits a decoded batch into rows of tables and dead letters.
+pub(crate) fn route(plan: &Plan, raw: &RawBatch, decoded: Decoded) -> Result<Routed, ArrowError> {
+    let topic = &plan.topics[raw.topic];
+    let mut rejects = decoded.rejects;
+    let shares = share(topic, decoded.batch, decoded.rows, &mut rejects)?;
+    let mut routed = Routed::default();
+    for (route, share) in topic.routes.iter().zip(shares) {
+        let Some(share) = share else { continue };
+        let batch = land(topic, route, raw, &share, &mut rejects)?;
+        if batch.num_rows() > 0 {
+            routed.tables.push((route.table, batch));
+        }
+    }
+    if let Some(first) = rejects.first() {
+        routed.rejected = rejects.len() as u64;
+        routed.sample = Some(format!("{}: {}", first.cause, first.text));
+        routed.tables.push((plan.dead_letters, reject::batch(&topic.name, raw, rejects)?));
+    }
+    Ok(routed)
+}
+
+/// Gives every row to the route of its event type.
+fn share(
+    topic: &TopicPlan,
+    batch: RecordBatch,
+    messages: Vec<u32>,
+    rejects: &mut Vec<Reject>,
+) -> Result<Vec<Option<Share>>, ArrowError> {
+    let takes_all = matches!(topic.routes.as_slice(), [only] if only.event_types.is_empty());
+    let (false, Some(event_type)) = (takes_all, topic.event_type) else {
+        return Ok(vec![Some(Share { batch, messages })]);
+    };
+    let types = batch.column(event_type).as_string::<i32>();
+    let rest = topic.routes.iter().position(|route| route.event_types.is_empty());
+    let mut rows: Vec<Vec<u32>> = vec![Vec::new(); topic.routes.len()];
+    for (row, event_type) in types.iter().enumerate() {
+        let named = event_type.and_then(|name| {
+            topic.routes.iter().position(|route| route.event_types.iter().any(|known| known == name))
+        });
+        match (named.or(rest), event_type) {
+            (Some(route), _) => rows[route].push(row as u32),
+            (None, Some(name)) => rejects.push(Reject::new(
+                messages[row],
+                Cause::UnknownEventType,
+                format!("no route of `{}` takes the event type `{name}`", topic.name),
+            )),
+            (None, None) => rejects.push(Reject::new(
+                messages[row],
+                Cause::MissingField,
+                "the field `event_type`, which chooses the table, is missing or null",
+            )),
+        }
+    }
+    let shares = rows.into_iter().map(|rows| {
+        if rows.is_empty() {
+            return Ok(None);
+        }
+        if rows.len() == batch.num_rows() {
+            return Ok(Some(Share { batch: batch.clone(), messages: messages.clone() }));
+        }
+        let messages = rows.iter().map(|row| messages[*row as usize]).collect();
+        Ok(Some(Share { batch: take_record_batch(&batch, &UInt32Array::from(rows))?, messages }))
+    });
+    shares.collect()
+}
+
+/// Parses and checks the rows of a route; those that pass become rows of its table.
+fn land(
+    topic: &TopicPlan,
+    route: &RoutePlan,
+    raw: &RawBatch,
+    share: &Share,
+    rejects: &mut Vec<Reject>,
+) -> Result<RecordBatch, ArrowError> {
+    let mut bad: BTreeMap<u32, Reject> = BTreeMap::new();
+    let types = topic.event_type.map(|index| share.batch.column(index).as_string::<i32>());
+    let mut columns = Vec::with_capacity(route.columns.len() + 4);
+    for column in &route.columns {
+        let texts = share.batch.column(column.field).as_string::<i32>();
+        if let Some(missing) = missing(&column.required, texts, types)? {
+            for row in missing.values().set_indices() {
+                let message = share.messages[row];
+                bad.entry(row as u32)
+                    .and_modify(|reject| reject.text.push_str(&format!(", `{}`", column.name)))
+                    .or_insert_with(|| {
+                        let text = format!("required but missing or null: `{}`", column.name);
+                        Reject::new(message, Cause::MissingField, text)
+                    });
+            }
+        }
+        columns.push(exact::column(column.kind, texts)?);
+    }
+    let mut arrays: Vec<ArrayRef> = Vec::with_capacity(columns.len() + 4);
+    for (column, (array, misfits)) in route.columns.iter().zip(columns) {
+        for (row, fault) in misfits {
+            let message = share.messages[row as usize];
+            bad.entry(row).or_insert_with(|| {
+                Reject::new(message, Cause::WrongType, format!("field `{}`: {fault}", column.name))
+            });
+        }
+        arrays.push(array);
+    }
+    if bad.is_empty() {
+        arrays.extend(source_columns(&topic.name, raw, &share.messages));
+        return RecordBatch::try_new(Arc::clone(&route.schema), arrays);
+    }
+    let good: BooleanArray =
+        (0..share.messages.len() as u32).map(|row| Some(!bad.contains_key(&row))).collect();
+    for array in &mut arrays {
+        *array = filter(array, &good)?;
+    }
+    let messages: Vec<u32> = good.values().set_indices().map(|row| share.messages[row]).collect();
+    arrays.extend(source_columns(&topic.name, raw, &messages));
+    rejects.extend(bad.into_values());
+    RecordBatch::try_new(Arc::clone(&route.schema), arrays)
+}
+
+/// The rows that lack a required field; `None` when all have it.
+fn missing(
+    required: &Required,
+    texts: &StringArray,
+    types: Option<&StringArray>,
+) -> Result<Option<BooleanArray>, ArrowError> {
+    if texts.null_count() == 0 {
+        return Ok(None);
+    }
+    match (required, types) {
+        (Required::Never, _) | (Required::For(_), None) => Ok(None),
+        (Required::Always, _) => Ok(Some(is_null(texts)?)),
+        (Required::For(names), Some(types)) => {
+            let mut concerned = BooleanArray::from(vec![false; texts.len()]);
+            for name in names {
+                let same = eq(types, &StringArray::new_scalar(name))?;
+                let same = match same.nulls() {
+                    Some(nulls) => BooleanArray::new(same.values() & nulls.inner(), None),
+                    None => same,
+                };
+                concerned = or(&concerned, &same)?;
+            }
+            Ok(Some(and(&concerned, &is_null(texts)?)?))
+        }
+    }
+}
+
+/// The four columns that tell where the given messages come from.
+pub(crate) fn source_columns(topic: &str, raw: &RawBatch, messages: &[u32]) -> [ArrayRef; 4] {
+    let rows = messages.len();
+    let offsets = messages.iter().map(|message| raw.offset(*message as usize));
+    [
+        Arc::new(StringArray::from_iter_values(repeat_n(topic, rows))),
+        Arc::new(Int32Array::from_value(raw.partition, rows)),
+        Arc::new(Int64Array::from_iter_values(offsets)),
+        Arc::new(TimestampMicrosecondArray::from_value(raw.ingested_at, rows).with_timezone("UTC")),
+    ]
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,483 @@
+//! The polling thread: takes messages from Kafka, packs them into raw batches, cuts them into epochs.
+//!
+//! ```text
+//! Kafka -> partition buffers -> RawBatch -> decode threads
+//!              |  epoch due: flush, note ranges
+//!              +-> Event::Sealed -> pipeline -> commit -> Command::Committed
+//! ```
+//!
+//! Invariants:
+//! - This thread never decodes, writes or waits for the lake; it waits at most briefly for room, and
+//!   when there is none for long it pauses all partitions and goes on serving the group.
+//! - An epoch's ranges are contiguous with the previous epoch's and end at the consumer's position.
+//! - At most one epoch is sealed by age or size while another is being committed; a revocation and the
+//!   stop may seal one more.
+//! - Rebalances are answered by the pipeline's commands: after the commit, or after looking where to start.
+
+pub(crate) mod client;
+mod partition;
+pub(crate) mod probe;
+pub(crate) mod raw;
+pub(crate) mod start;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, TrySendError};
+use std::time::{Duration, Instant};
+
+use rdkafka::Offset;
+use rdkafka::config::FromClientConfigAndContext;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::message::{BorrowedMessage, Message};
+use rdkafka::types::RDKafkaErrorCode;
+use sluice_catalog::OffsetRange;
+use tokio::sync::mpsc::UnboundedSender;
+
+use self::client::{Context, Named, Rebalance, give_back, list, take};
+use self::partition::Partition;
+use self::raw::RawBatch;
+use self::start::Start;
+use crate::budget::{Budget, Reservation};
+use crate::error::{Error, Result};
+use crate::pipeline::{IngestSettings, now_micros};
+use crate::plan::Plan;
+use crate::progress::Progress;
+
+/// Messages taken between two looks at commands and clocks.
+const POLLS: usize = 2048;
+const POLL_TIMEOUT: Duration = Duration::from_millis(50);
+/// A buffer is handed on after this even when it is not full.
+const FLUSH_AGE: Duration = Duration::from_millis(200);
+/// All buffers are handed on when together they hold this much.
+const UNFLUSHED_MAX: usize = 16 << 20;
+/// How long reading waits for room before partitions are paused.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// What the pipeline tells the polling thread.
+#[derive(Debug)]
+pub(crate) enum Command {
+    /// Answer the last assignment: read these partitions from these offsets.
+    Start(Vec<Start>),
+    /// Answer the last revocation: everything of these partitions is committed or dropped.
+    Release(Vec<(usize, i32)>),
+    /// An epoch is committed: the next may be sealed; the group learns the offsets for its lag display.
+    Committed(Vec<(usize, i32, i64)>),
+    /// Read no more; seal what there is.
+    Stop,
+}
+
+/// What the polling thread tells the pipeline.
+#[derive(Debug)]
+pub(crate) enum Event {
+    /// The group gave these partitions to this worker (topic number, partition).
+    Assigned(Vec<(usize, i32)>),
+    /// The group takes these partitions away; what was read of them is sealed.
+    Revoked { partitions: Vec<(usize, i32)>, lost: bool },
+    /// An epoch is complete.
+    Sealed(Seal),
+    /// After [`Command::Stop`]: the last epoch is sealed.
+    Drained,
+    /// Reading cannot go on.
+    Failed(Error),
+}
+
+/// An epoch: everything read between two commits.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Seal {
+    pub(crate) epoch: u64,
+    /// Raw batches that belong to it.
+    pub(crate) batches: u64,
+    pub(crate) messages: u64,
+    /// Ranges by topic number and partition.
+    pub(crate) ranges: BTreeMap<usize, BTreeMap<i32, OffsetRange>>,
+}
+
+/// A raw batch with its share of the memory budget.
+#[derive(Debug)]
+pub(crate) struct Parcel {
+    pub(crate) raw: RawBatch,
+    pub(crate) reservation: Reservation,
+}
+
+/// The ends of the channels that the polling thread holds.
+pub(crate) struct Ports {
+    pub(crate) commands: Receiver<Command>,
+    pub(crate) events: UnboundedSender<Event>,
+    pub(crate) batches: SyncSender<Parcel>,
+}
+
+/// An answer the group still waits for.
+#[derive(Debug)]
+enum Owed {
+    Assign(Vec<Named>),
+    Revoke(Vec<Named>),
+}
+
+/// The state of the polling thread.
+pub(crate) struct Source {
+    consumer: Arc<BaseConsumer<Context>>,
+    plan: Arc<Plan>,
+    settings: Arc<IngestSettings>,
+    progress: Arc<Progress>,
+    budget: Arc<Budget>,
+    ports: Ports,
+    partitions: BTreeMap<(usize, i32), Partition>,
+    /// Batches the decode threads had no room for yet.
+    waiting: VecDeque<Parcel>,
+    seal: Seal,
+    /// When the first message of this epoch came, and the bytes since then.
+    epoch_began: Option<Instant>,
+    epoch_bytes: usize,
+    unflushed: usize,
+    flushed_at: Instant,
+    /// Sealed epochs that are not yet committed.
+    outstanding: usize,
+    blocked_since: Option<Instant>,
+    paused: bool,
+    stopping: bool,
+    owed: Option<Owed>,
+    /// The topic of the last message: the library's handle and our number.
+    last_topic: Option<(usize, usize)>,
+}
+
+impl Source {
+    /// Joins the group and subscribes to the plan's topics.
+    pub(crate) fn new(
+        plan: Arc<Plan>,
+        settings: Arc<IngestSettings>,
+        progress: Arc<Progress>,
+        budget: Arc<Budget>,
+        ports: Ports,
+    ) -> Result<Self> {
+        // The library's own queue may hold a sixteenth of the budget.
+        let config = settings.kafka.consumer_config(&settings.group, settings.memory_budget / 1024 / 16);
+        let context = Context::new(Arc::clone(&progress));
+        let fail = |source| Error::Kafka {
+            action: format!("join the consumer group `{}`", settings.group),
+            brokers: settings.kafka.brokers.clone(),
+            source,
+            remedy: "check the address and the Kafka options",
+        };
+        let consumer = BaseConsumer::from_config_and_context(&config, context).map_err(fail)?;
+        let topics: Vec<&str> = plan.topics.iter().map(|topic| topic.name.as_str()).collect();
+        consumer.subscribe(&topics).map_err(fail)?;
+        Ok(Self {
+            consumer: Arc::new(consumer),
+            plan,
+            progress,
+            budget,
+            ports,
+            partitions: BTreeMap::new(),
+            waiting: VecDeque::new(),
+            seal: Seal { epoch: 1, ..Seal::default() },
+            epoch_began: None,
+            epoch_bytes: 0,
+            unflushed: 0,
+            flushed_at: Instant::now(),
+            outstanding: 0,
+            blocked_since: None,
+            paused: false,
+            stopping: false,
+            owed: None,
+            last_topic: None,
+            settings,
+        })
+    }
+
+    /// Runs until the pipeline drops its end of the command channel, then leaves the group.
+    pub(crate) fn run(mut self) {
+        if let Err(error) = self.work() {
+            // Nobody listening means that the session is over anyway.
+            let _ = self.ports.events.send(Event::Failed(error));
+        }
+        self.consumer.context().close();
+        let answer = match self.owed.take() {
+            Some(Owed::Assign(partitions)) => {
+                list(partitions.iter().map(|(topic, partition)| (topic.as_str(), *partition, Offset::Beginning)))
+                    .and_then(|list| take(&self.consumer, &list))
+            }
+            Some(Owed::Revoke(partitions)) => give_back(&self.consumer, &partitions),
+            None => Ok(()),
+        };
+        if let Err(error) = answer {
+            tracing::debug!(%error, "rebalance while closing");
+        }
+    }
+
+    fn work(&mut self) -> Result<()> {
+        loop {
+            loop {
+                match self.ports.commands.try_recv() {
+                    Ok(command) => self.obey(command)?,
+                    Err(TryRecvError::Empty) => break,
+                    Err(TryRecvError::Disconnected) => return Ok(()),
+                }
+            }
+            while let Some(rebalance) = self.consumer.context().next_rebalance() {
+                self.rebalance(rebalance)?;
+            }
+            self.hand_over();
+            if self.flushed_at.elapsed() > FLUSH_AGE || self.unflushed > UNFLUSHED_MAX {
+                self.flush_all();
+            }
+            if self.is_due() {
+                self.seal();
+            }
+            if self.has_room()? {
+                self.poll()?;
+            } else {
+                match self.ports.commands.recv_timeout(Duration::from_millis(5)) {
+                    Ok(command) => self.obey(command)?,
+                    Err(RecvTimeoutError::Timeout) => {}
+                    Err(RecvTimeoutError::Disconnected) => return Ok(()),
+                }
+            }
+        }
+    }
+
+    fn obey(&mut self, command: Command) -> Result<()> {
+        match command {
+            Command::Start(starts) => self.start(&starts).map_err(|source| self.group_error(source)),
+            Command::Release(partitions) => {
+                let named: Vec<Named> = partitions.iter().map(|key| self.named(*key)).collect();
+                for (key, (topic, partition)) in partitions.iter().zip(&named) {
+                    self.partitions.remove(key);
+                    self.progress.forget(topic, *partition);
+                }
+                self.owed = None;
+                give_back(&self.consumer, &named).map_err(|source| self.group_error(source))
+            }
+            Command::Committed(offsets) => {
+                self.outstanding = self.outstanding.saturating_sub(1);
+                self.show_offsets(&offsets);
+                Ok(())
+            }
+            Command::Stop => {
+                self.stopping = true;
+                self.seal();
+                let _ = self.ports.events.send(Event::Drained);
+                Ok(())
+            }
+        }
+    }
+
+    fn rebalance(&mut self, rebalance: Rebalance) -> Result<()> {
+        match rebalance {
+            Rebalance::Assign(partitions) => {
+                let keys = self.keys(&partitions);
+                tracing::info!(?partitions, "assigned");
+                self.owed = Some(Owed::Assign(partitions));
+                let _ = self.ports.events.send(Event::Assigned(keys));
+            }
+            Rebalance::Revoke { partitions, lost } => {
+                let keys = self.keys(&partitions);
+                tracing::info!(?partitions, lost, "revoked");
+                for key in &keys {
+                    if let Some(partition) = self.partitions.get_mut(key) {
+                        partition.revoked = true;
+                    }
+                }
+                self.owed = Some(Owed::Revoke(partitions));
+                self.seal();
+                let _ = self.ports.events.send(Event::Revoked { partitions: keys, lost });
+            }
+        }
+        Ok(())
+    }
+
+    fn start(&mut self, starts: &[Start]) -> KafkaResult<()> {
+        let mut offsets = Vec::with_capacity(starts.len());
+        for start in starts {
+            let name = self.plan.topics[start.topic].name.as_str();
+            offsets.push((name, start.partition, Offset::Offset(start.offset)));
+            let partition = Partition::new(start.topic, start.partition, start.offset);
+            self.partitions.insert((start.topic, start.partition), partition);
+            self.progress.set_committed(name, start.partition, start.offset);
+        }
+        let offsets = list(offsets)?;
+        self.owed = None;
+        take(&self.consumer, &offsets)?;
+        if self.paused && offsets.count() > 0 { self.consumer.pause(&offsets) } else { Ok(()) }
+    }
+
+    /// Waits for room a while, then pauses; resumes when there is room again.
+    fn has_room(&mut self) -> Result<bool> {
+        let full = !self.waiting.is_empty() || self.budget.is_high();
+        if self.paused {
+            if self.waiting.is_empty() && self.budget.is_low() {
+                self.set_paused(false)?;
+            }
+            return Ok(true); // Paused partitions give no messages, and the group must be served.
+        }
+        if !full {
+            self.blocked_since = None;
+            return Ok(true);
+        }
+        if self.blocked_since.get_or_insert_with(Instant::now).elapsed() > PATIENCE {
+            self.set_paused(true)?;
+        }
+        Ok(false)
+    }
+
+    fn set_paused(&mut self, pause: bool) -> Result<()> {
+        let used = self.budget.used();
+        tracing::info!(used, limit = self.settings.memory_budget, pause, "memory budget: partitions");
+        (self.paused, self.blocked_since) = (pause, None);
+        let assigned = self.consumer.assignment().and_then(|partitions| {
+            if pause { self.consumer.pause(&partitions) } else { self.consumer.resume(&partitions) }
+        });
+        assigned.map_err(|source| self.group_error(source))
+    }
+
+    fn poll(&mut self) -> Result<()> {
+        let consumer = Arc::clone(&self.consumer);
+        for _ in 0..POLLS {
+            match consumer.poll(POLL_TIMEOUT) {
+                None => {
+                    self.flush_all();
+                    return Ok(());
+                }
+                Some(Ok(message)) => self.push(&message),
+                Some(Err(error)) => self.fault(error)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn push(&mut self, message: &BorrowedMessage<'_>) {
+        let handle = message.topic_ptr() as usize;
+        let topic = match self.last_topic {
+            Some((known, topic)) if known == handle => topic,
+            _ => {
+                let Some(topic) = self.plan.topic_index(message.topic()) else { return };
+                self.last_topic = Some((handle, topic));
+                topic
+            }
+        };
+        let Some(partition) = self.partitions.get_mut(&(topic, message.partition())) else { return };
+        if self.stopping || !partition.push(message) {
+            return;
+        }
+        let bytes = message.payload_len() + message.key_len();
+        self.epoch_began.get_or_insert_with(Instant::now);
+        self.epoch_bytes += bytes;
+        self.unflushed += bytes;
+        if partition.is_full() {
+            self.flush((topic, message.partition()));
+            self.hand_over();
+        }
+    }
+
+    fn flush_all(&mut self) {
+        let keys: Vec<_> = self.partitions.iter().filter(|(_, p)| p.has_messages()).map(|(key, _)| *key).collect();
+        for key in keys {
+            self.flush(key);
+        }
+        self.flushed_at = Instant::now();
+        self.hand_over();
+    }
+
+    fn flush(&mut self, key: (usize, i32)) {
+        let Some(raw) = self.partitions.get_mut(&key).and_then(|p| p.cut(self.seal.epoch, now_micros())) else {
+            return;
+        };
+        self.seal.batches += 1;
+        self.seal.messages += raw.len() as u64;
+        self.unflushed = self.unflushed.saturating_sub(raw.byte_count());
+        self.progress.add_consumed(&self.plan.topics[key.0].name, raw.len(), raw.byte_count());
+        let reservation = self.budget.reserve(raw.memory());
+        self.waiting.push_back(Parcel { raw, reservation });
+    }
+
+    fn hand_over(&mut self) {
+        while let Some(parcel) = self.waiting.pop_front() {
+            match self.ports.batches.try_send(parcel) {
+                Ok(()) => {}
+                Err(TrySendError::Full(parcel)) => {
+                    self.waiting.push_front(parcel);
+                    return;
+                }
+                // The decode threads are gone: the session is ending.
+                Err(TrySendError::Disconnected(_)) => return self.waiting.clear(),
+            }
+        }
+    }
+
+    fn is_due(&self) -> bool {
+        let Some(began) = self.epoch_began else { return false };
+        let full = self.epoch_bytes >= self.settings.commit_bytes || self.budget.needs_commit();
+        self.outstanding == 0 && (full || began.elapsed() >= self.settings.commit_interval)
+    }
+
+    fn seal(&mut self) {
+        self.flush_all();
+        if self.seal.messages == 0 {
+            return;
+        }
+        for (&(topic, number), partition) in &mut self.partitions {
+            if let Some(range) = partition.seal() {
+                self.seal.ranges.entry(topic).or_default().insert(number, range);
+            }
+        }
+        let next = Seal { epoch: self.seal.epoch + 1, ..Seal::default() };
+        let _ = self.ports.events.send(Event::Sealed(std::mem::replace(&mut self.seal, next)));
+        (self.epoch_began, self.epoch_bytes) = (None, 0);
+        self.outstanding += 1;
+    }
+
+    /// Tells the group where the tables are; only the lag display of other tools reads it.
+    fn show_offsets(&self, offsets: &[(usize, i32, i64)]) {
+        let known = offsets.iter().map(|(topic, partition, next)| {
+            self.progress.set_committed(&self.plan.topics[*topic].name, *partition, *next);
+            (self.plan.topics[*topic].name.as_str(), *partition, Offset::Offset(*next))
+        });
+        let shown = list(known).and_then(|list| self.consumer.commit(&list, CommitMode::Async));
+        if let Err(error) = shown {
+            tracing::debug!(%error, "offsets of the group for display");
+        }
+    }
+
+    fn fault(&self, error: KafkaError) -> Result<()> {
+        let fatal = match &error {
+            KafkaError::MessageConsumption(code) => matches!(
+                code,
+                // The position is outside the log: looking again says exactly how.
+                RDKafkaErrorCode::AutoOffsetReset
+                    | RDKafkaErrorCode::OffsetOutOfRange
+                    | RDKafkaErrorCode::UnknownTopicOrPartition
+                    | RDKafkaErrorCode::UnknownTopic
+                    | RDKafkaErrorCode::TopicAuthorizationFailed
+                    | RDKafkaErrorCode::GroupAuthorizationFailed
+                    | RDKafkaErrorCode::Authentication
+            ),
+            KafkaError::MessageConsumptionFatal(_) => true,
+            _ => false,
+        };
+        if fatal {
+            return Err(self.group_error(error));
+        }
+        tracing::warn!(%error, "reading from Kafka; the client goes on by itself");
+        Ok(())
+    }
+
+    fn group_error(&self, source: KafkaError) -> Error {
+        Error::Kafka {
+            action: format!("read in the consumer group `{}`", self.settings.group),
+            brokers: self.settings.kafka.brokers.clone(),
+            source,
+            remedy: "check the topics, the rights of this client and the Kafka options",
+        }
+    }
+
+    fn keys(&self, partitions: &[Named]) -> Vec<(usize, i32)> {
+        partitions
+            .iter()
+            .filter_map(|(topic, partition)| Some((self.plan.topic_index(topic)?, *partition)))
+            .collect()
+    }
+
+    fn named(&self, (topic, partition): (usize, i32)) -> Named {
+        (self.plan.topics[topic].name.clone(), partition)
+    }
+}
