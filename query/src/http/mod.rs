@@ -1,0 +1,42 @@
+//! HTTP: for people (`/`), programs (`/api/tables`), orchestrators (`/healthz`, `/readyz`), Prometheus (`/metrics`).
+//!
+//! Everything is read-only and answers JSON except the page and the metrics. Errors are
+//! `{"error": "..."}` with a fitting status.
+
+mod health;
+mod metrics;
+mod page;
+mod tables;
+
+use std::net::SocketAddr;
+
+use axum::Router;
+use axum::routing::get;
+use metrics_exporter_prometheus::PrometheusHandle;
+use sluice_catalog::Lake;
+use tokio_util::sync::CancellationToken;
+
+pub use metrics::install_metrics;
+pub(crate) use metrics::{recorder, upkeep};
+
+/// What the routes answer from.
+#[derive(Clone)]
+pub(crate) struct Site {
+    pub(crate) lake: Lake,
+    pub(crate) metrics: PrometheusHandle,
+    /// Where Flight SQL listens, for the lines that say how to connect.
+    pub(crate) flight: SocketAddr,
+    /// Cancelled when the server stops: it is alive still, but no longer ready.
+    pub(crate) stop: CancellationToken,
+}
+
+/// All routes.
+pub(crate) fn router(site: Site) -> Router {
+    Router::new()
+        .route("/", get(page::show))
+        .route("/healthz", get(health::alive))
+        .route("/readyz", get(health::ready))
+        .route("/metrics", get(metrics::show))
+        .route("/api/tables", get(tables::list))
+        .with_state(site)
+}
