@@ -51,3 +51,10 @@ pub(crate) fn judge(script: &str, lake: &Lake, arguments: &[&str]) -> String {
     assert!(run.status.success(), "{script} {}: {}\n{said}\n{complained}", arguments.join(" "), run.status);
     said.into_owned()
 }
+
+#[test]
+fn the_judge_of_exactly_once_can_fail() {
+    let lake = Lake::on_disk();
+    let folder = lake.dir().join("judged");
+    judge("exactly_once_can_fail.py", &lake, &[folder.to_str().unwrap(), parts().brokers()]);
+}

@@ -34,7 +34,7 @@ fn kills_lose_and_double_nothing() {
 
     let landing = exactly_once(&lake, &LANDED);
     assert!(landing.get("records") >= 65_000, "{landing:?}");
-    assert!(landing.get("dead_letters") > 0, "{landing:?}");
+    assert!(landing.get("dead_letters") > 0 && landing.rows("bronze.user_events") > 0, "{landing:?}");
     same_rows(&lake);
     a_restart_without_input_commits_nothing(&lake);
 }

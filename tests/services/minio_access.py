@@ -9,16 +9,16 @@ import sys
 import minio
 from minio.credentials import StaticProvider
 
-policy = sys.argv[1]
 endpoint = os.environ["MINIO_ENDPOINT"].removeprefix("http://")
-root = (os.environ["MINIO_ROOT_USER"], os.environ["MINIO_ROOT_PASSWORD"])
-user = os.environ["AWS_ACCESS_KEY_ID"]
+root = StaticProvider(os.environ["MINIO_ROOT_USER"], os.environ["MINIO_ROOT_PASSWORD"])
+where = {"endpoint": endpoint, "credentials": root, "region": os.environ["AWS_REGION"], "secure": False}
+bucket, user = os.environ["MINIO_BUCKET"], os.environ["AWS_ACCESS_KEY_ID"]
 
-client = minio.Minio(endpoint, *root, secure=False, region=os.environ["AWS_REGION"])
-if not client.bucket_exists(os.environ["MINIO_BUCKET"]):
-    client.make_bucket(os.environ["MINIO_BUCKET"])
+client = minio.Minio(**where)
+if not client.bucket_exists(bucket):
+    client.make_bucket(bucket)
 
-admin = minio.MinioAdmin(endpoint, StaticProvider(*root), region=os.environ["AWS_REGION"], secure=False)
-admin.policy_add("sluice", policy_file=policy)
+admin = minio.MinioAdmin(**where)
+admin.policy_add("sluice", policy_file=sys.argv[1])
 admin.user_add(user, os.environ["AWS_SECRET_ACCESS_KEY"])
 admin.policy_set("sluice", user=user)

@@ -237,7 +237,7 @@ minio_make_access() { # the bucket, and the user with its policy; those that exi
 
 minio_wait() {
   await minio curl -fs --max-time 5 "http://127.0.0.1:$minio_port/minio/health/ready" &&
-    await minio minio_make_access
+    { minio_make_access || { stop minio; return 1; }; }
 }
 
 # ---------------------------------------------------------------- commands
@@ -367,7 +367,7 @@ minio_make_access() { # the bucket, and the user with its policy; those that exi
 
 minio_wait() {
   await minio curl -fs --max-time 5 "http://127.0.0.1:$minio_port/minio/health/ready" &&
-    await minio minio_make_access
+    { minio_make_access || { stop minio; return 1; }; }
 }
 
 # ---------------------------------------------------------------- commands
