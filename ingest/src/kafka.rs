@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use rdkafka::ClientConfig;
+use rdkafka::error::KafkaError;
 
 /// Where Kafka is and how it is spoken to.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -57,6 +58,16 @@ impl KafkaSettings {
             .set("check.crcs", "true")
             .set("queued.max.messages.kbytes", queued_kbytes.clamp(1024, 2_097_151).to_string());
         config
+    }
+}
+
+/// The error without the value of the option it complains about, which may be a secret.
+pub(crate) fn redact(error: KafkaError) -> KafkaError {
+    match error {
+        KafkaError::ClientConfig(result, text, key, value) if !value.is_empty() => {
+            KafkaError::ClientConfig(result, text.replace(&value, "***"), key, "***".to_owned())
+        }
+        other => other,
     }
 }
 

@@ -21,6 +21,8 @@ mod broker;
 mod budget;
 mod decode;
 mod error;
+#[cfg(test)]
+mod fixtures;
 mod land;
 mod pipeline;
 mod plan;

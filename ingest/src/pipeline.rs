@@ -6,7 +6,7 @@
 //! the same. During an outage of the store or the catalog sessions are retried with growing pauses.
 
 mod session;
-mod tables;
+pub(crate) mod tables;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -40,6 +40,7 @@ use self::raw::RawBatch;
 use self::start::Start;
 use crate::budget::{Budget, Reservation};
 use crate::error::{Error, Result};
+use crate::kafka::redact;
 use crate::pipeline::{IngestSettings, now_micros};
 use crate::plan::Plan;
 use crate::progress::Progress;
@@ -156,7 +157,7 @@ impl Source {
         let fail = |source| Error::Kafka {
             action: format!("join the consumer group `{}`", settings.group),
             brokers: settings.kafka.brokers.clone(),
-            source,
+            source: redact(source),
             remedy: "check the address and the Kafka options",
         };
         let consumer = BaseConsumer::from_config_and_context(&config, context).map_err(fail)?;

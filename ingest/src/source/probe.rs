@@ -16,7 +16,7 @@ use sluice_catalog::Anchor;
 
 use super::client::{Quiet, list};
 use crate::error::{Error, Result};
-use crate::kafka::KafkaSettings;
+use crate::kafka::{KafkaSettings, redact};
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 const QUEUE_KBYTES: usize = 4096;
@@ -34,7 +34,7 @@ impl Probe {
         let consumer = BaseConsumer::from_config_and_context(&config, Quiet).map_err(|source| Error::Kafka {
             action: "set up a Kafka client".to_owned(),
             brokers: settings.brokers.clone(),
-            source,
+            source: redact(source),
             remedy: "check the Kafka options against librdkafka's list of configuration properties",
         })?;
         Ok(Self { consumer, brokers: settings.brokers.clone() })

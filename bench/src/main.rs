@@ -1,0 +1,45 @@
+//! Side by side with ceilings measured in the same run: each benchmark prints one JSON line.
+//!
+//! A ceiling is the least work the same libraries need for the same bytes on the same threads; the ratio
+//! says what the guarantees on top of it cost. `ingest` wants Kafka, and MinIO or a folder; `query` a folder.
+
+mod ingest;
+mod query;
+mod usage;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Benchmarks against ceilings measured in the same run.
+#[derive(Parser)]
+struct Arguments {
+    #[command(subcommand)]
+    benchmark: Benchmark,
+}
+
+#[derive(Subcommand)]
+enum Benchmark {
+    /// Events from Kafka to Iceberg tables, against consume + decode + Parquet alone.
+    Ingest(ingest::Arguments),
+    /// SQL over a table, against plain DataFusion on the same files.
+    Query(query::Arguments),
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let result = match Arguments::parse().benchmark {
+        Benchmark::Ingest(arguments) => ingest::run(arguments).await,
+        Benchmark::Query(arguments) => query::run(arguments).await,
+    };
+    match result {
+        Ok(line) => {
+            println!("{line}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
