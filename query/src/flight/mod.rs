@@ -32,3 +32,6 @@ pub(crate) use handle::HandleKey;
 pub(crate) use query::Queries;
 pub(crate) use running::Running;
 pub(crate) use service::FlightSql;
+
+#[cfg(test)]
+pub(crate) mod tests;

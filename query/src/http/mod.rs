@@ -40,3 +40,6 @@ pub(crate) fn router(site: Site) -> Router {
         .route("/api/tables", get(tables::list))
         .with_state(site)
 }
+
+#[cfg(test)]
+mod tests;

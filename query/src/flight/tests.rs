@@ -1,0 +1,12 @@
+//! The server as clients see it: real calls over a loopback port, on a lake in memory.
+
+mod cancel;
+mod client;
+mod errors;
+mod metadata;
+mod numbers;
+mod parameters;
+mod sessions;
+mod statements;
+
+pub(crate) use client::{TestServer, count};
