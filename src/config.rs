@@ -1,0 +1,152 @@
+//! Configuration: one `sluice.toml`, every key overridable by the environment and by flags.
+//!
+//! ```text
+//! defaults < sluice.toml < SLUICE_… environment < flags      -> Config (plain data) -> settings of the crates
+//! ```
+//!
+//! A key `lake.s3.endpoint` is `SLUICE_LAKE_S3_ENDPOINT` in the environment. An unknown key is an error, so
+//! that a typo never becomes a silent default. Secrets come from the environment or from a file that a key
+//! names; they cannot be written into `sluice.toml`.
+
+mod environment;
+mod file;
+mod resolve;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bytesize::ByteSize;
+use serde::Deserialize;
+use serde::de::{Deserializer, Error as _};
+
+pub(crate) use resolve::Overrides;
+
+/// The whole configuration as the user wrote it, defaults filled in.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Config {
+    /// Folder of the embedded lake.
+    pub(crate) data: Option<PathBuf>,
+    pub(crate) lake: LakeConfig,
+    pub(crate) kafka: KafkaConfig,
+    pub(crate) ingest: IngestConfig,
+    pub(crate) models: ModelsConfig,
+    pub(crate) query: QueryConfig,
+    pub(crate) serve: ServeConfig,
+}
+
+/// `[lake]`: where tables live.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct LakeConfig {
+    /// `file:///dir` or `s3://bucket/prefix`; `DATA/warehouse` unless given.
+    pub(crate) warehouse: Option<String>,
+    /// The SQLite catalog file; `DATA/catalog.db` unless given.
+    pub(crate) catalog: Option<PathBuf>,
+    pub(crate) s3: S3Config,
+}
+
+/// `[lake.s3]`: how an S3-compatible store is reached.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct S3Config {
+    pub(crate) endpoint: Option<String>,
+    pub(crate) region: Option<String>,
+    pub(crate) access_key_id: Option<String>,
+    /// A file whose first line is the secret key.
+    pub(crate) secret_access_key_file: Option<PathBuf>,
+}
+
+/// `[kafka]`: the broker and what is read from it.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct KafkaConfig {
+    pub(crate) brokers: Option<String>,
+    /// A topics file; the shop's built-in one unless given.
+    pub(crate) topics: Option<PathBuf>,
+    pub(crate) group: String,
+    /// Client options by librdkafka's names, such as `"security.protocol" = "ssl"`.
+    pub(crate) options: std::collections::BTreeMap<String, String>,
+}
+
+impl Default for KafkaConfig {
+    fn default() -> Self {
+        Self { brokers: None, topics: None, group: "sluice".to_owned(), options: Default::default() }
+    }
+}
+
+/// `[ingest]`: when to commit, how much memory to use.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct IngestConfig {
+    #[serde(deserialize_with = "duration")]
+    pub(crate) commit_interval: Duration,
+    pub(crate) commit_bytes: ByteSize,
+    pub(crate) memory: ByteSize,
+}
+
+impl Default for IngestConfig {
+    fn default() -> Self {
+        Self {
+            commit_interval: Duration::from_secs(10),
+            commit_bytes: ByteSize::mib(256),
+            memory: ByteSize::gib(1),
+        }
+    }
+}
+
+/// `[models]`: which project is built, how often `sluice run` builds it.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct ModelsConfig {
+    /// `shop`, `olist` (both built in) or a folder.
+    pub(crate) project: String,
+    pub(crate) threads: usize,
+    #[serde(deserialize_with = "duration")]
+    pub(crate) every: Duration,
+}
+
+impl Default for ModelsConfig {
+    fn default() -> Self {
+        Self { project: "shop".to_owned(), threads: 2, every: Duration::from_secs(60) }
+    }
+}
+
+/// `[query]`: what a query may use.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct QueryConfig {
+    pub(crate) memory: ByteSize,
+    /// Partitions a query runs in; all cores when 0.
+    pub(crate) threads: usize,
+}
+
+impl Default for QueryConfig {
+    fn default() -> Self {
+        Self { memory: ByteSize::gib(2), threads: 0 }
+    }
+}
+
+/// `[serve]`: the addresses to listen on.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct ServeConfig {
+    pub(crate) flight: std::net::SocketAddr,
+    pub(crate) http: std::net::SocketAddr,
+}
+
+impl Default for ServeConfig {
+    fn default() -> Self {
+        let loopback = |port| std::net::SocketAddr::from(([127, 0, 0, 1], port));
+        Self { flight: loopback(50051), http: loopback(8080) }
+    }
+}
+
+fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    humantime::parse_duration(&text)
+        .map_err(|cause| D::Error::custom(format!("`{text}` is not a duration such as 10s or 5m: {cause}")))
+}
+
+#[cfg(test)]
+mod tests;

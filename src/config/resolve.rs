@@ -1,0 +1,131 @@
+//! From configuration and flags to the settings that the crates take.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use sluice_catalog::{CatalogSettings, LakeSettings, S3Settings, Secret};
+use sluice_ingest::{KafkaSettings, topics::Topics};
+use toml::Table;
+
+use super::{Config, environment, file};
+use crate::failure::Failure;
+
+/// The folder of the embedded lake unless told otherwise.
+const DEFAULT_DATA: &str = "./sluice-data";
+
+/// The flags that every command has; each wins over the environment and the file.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Overrides {
+    pub(crate) config: Option<PathBuf>,
+    pub(crate) data: Option<PathBuf>,
+    pub(crate) warehouse: Option<String>,
+    pub(crate) brokers: Option<String>,
+}
+
+/// What a command says when no broker was named.
+pub(crate) struct KafkaNeeded;
+
+impl Config {
+    /// Reads the file, the process's environment and the flags.
+    pub(crate) fn load(overrides: &Overrides) -> Result<Self, Failure> {
+        Self::from_parts(file::read(overrides.config.as_deref())?, std::env::vars(), overrides)
+    }
+
+    /// The same from given parts.
+    pub(super) fn from_parts(
+        mut table: Table,
+        variables: impl Iterator<Item = (String, String)>,
+        overrides: &Overrides,
+    ) -> Result<Self, Failure> {
+        environment::apply(&mut table, variables)?;
+        let mut config = Self::deserialize(table)
+            .map_err(|cause| Failure::usage(format!("configuration: {}", cause.message())))?;
+        if overrides.data.is_some() {
+            config.data.clone_from(&overrides.data);
+        }
+        if overrides.warehouse.is_some() {
+            config.lake.warehouse.clone_from(&overrides.warehouse);
+        }
+        if overrides.brokers.is_some() {
+            config.kafka.brokers.clone_from(&overrides.brokers);
+        }
+        Ok(config)
+    }
+
+    /// The folder of the embedded lake.
+    pub(crate) fn data_dir(&self) -> PathBuf {
+        self.data.clone().unwrap_or_else(|| PathBuf::from(DEFAULT_DATA))
+    }
+
+    /// Where the lake is and how to get there; S3 keys fall back to the usual `AWS_…` variables.
+    pub(crate) fn lake_settings(&self) -> Result<LakeSettings, Failure> {
+        let dir = std::path::absolute(self.data_dir())?;
+        let mut settings = LakeSettings::local(&dir);
+        if let Some(path) = &self.lake.catalog {
+            settings.catalog = CatalogSettings::Sqlite { path: std::path::absolute(path)? };
+        }
+        if let Some(warehouse) = &self.lake.warehouse {
+            settings.warehouse = warehouse_url(warehouse)?;
+        }
+        settings.s3 = self.s3_settings()?;
+        Ok(settings)
+    }
+
+    fn s3_settings(&self) -> Result<S3Settings, Failure> {
+        let s3 = &self.lake.s3;
+        let secret = match &s3.secret_access_key_file {
+            Some(path) => Some(read_secret(path)?),
+            None => std::env::var("AWS_SECRET_ACCESS_KEY").ok(),
+        };
+        let or_env =
+            |value: &Option<String>, name: &str| value.clone().or_else(|| std::env::var(name).ok());
+        Ok(S3Settings {
+            endpoint: or_env(&s3.endpoint, "AWS_ENDPOINT_URL_S3").or_else(|| std::env::var("AWS_ENDPOINT_URL").ok()),
+            region: or_env(&s3.region, "AWS_REGION"),
+            access_key_id: or_env(&s3.access_key_id, "AWS_ACCESS_KEY_ID"),
+            secret_access_key: secret.map(Secret::new),
+        })
+    }
+
+    /// How the broker is reached.
+    pub(crate) fn kafka_settings(&self) -> Result<KafkaSettings, KafkaNeeded> {
+        let brokers = self.kafka.brokers.clone().ok_or(KafkaNeeded)?;
+        Ok(KafkaSettings { brokers, options: self.kafka.options.clone().into_iter().collect::<BTreeMap<_, _>>() })
+    }
+
+    /// The topics file, or the shop's.
+    pub(crate) fn topics(&self) -> Result<Topics, Failure> {
+        let Some(path) = &self.kafka.topics else {
+            return Ok(Topics::shop());
+        };
+        let text = std::fs::read_to_string(path).map_err(|cause| {
+            Failure::usage(format!("cannot read the topics file `{}`: {cause}", path.display()))
+                .hint("name an existing file with --topics, or leave it out for the built-in topics")
+        })?;
+        Topics::parse(&text).map_err(|cause| Failure::usage(format!("{}: {cause}", path.display())))
+    }
+}
+
+impl From<KafkaNeeded> for Failure {
+    fn from(_: KafkaNeeded) -> Self {
+        Self::usage("no Kafka broker is configured")
+            .hint("give --brokers HOST:PORT, set SLUICE_KAFKA_BROKERS or kafka.brokers in sluice.toml; `sluice demo` needs none")
+    }
+}
+
+/// A URL as it is; a path as `file://` URL.
+fn warehouse_url(warehouse: &str) -> Result<String, Failure> {
+    if warehouse.contains("://") {
+        return Ok(warehouse.to_owned());
+    }
+    Ok(format!("file://{}", std::path::absolute(warehouse)?.display()))
+}
+
+fn read_secret(path: &Path) -> Result<String, Failure> {
+    let text = std::fs::read_to_string(path).map_err(|cause| {
+        Failure::usage(format!("cannot read the secret file `{}`: {cause}", path.display()))
+            .hint("lake.s3.secret_access_key_file must name a readable file whose first line is the key")
+    })?;
+    Ok(text.lines().next().unwrap_or_default().trim().to_owned())
+}

@@ -1,0 +1,135 @@
+//! `sluice ingest`: Kafka events land in tables until the process is told to stop.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytesize::ByteSize;
+use clap::Args;
+use sluice_ingest::{IngestSettings, Progress, Report};
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Config;
+use crate::failure::Failure;
+use crate::{output, parts, progress, stop};
+
+const EXAMPLES: &str = "\
+Examples:
+  sluice ingest --brokers localhost:9092
+  sluice ingest --brokers localhost:9092 --warehouse s3://lake/warehouse --commit-interval 5s
+  sluice ingest --topics topics.yaml --only user-events
+
+Progress is kept in the tables, never in Kafka: a second start goes on exactly where the tables stand.";
+
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct IngestArgs {
+    /// Topics file [default: the shop's built-in topics]
+    #[arg(long, value_name = "FILE")]
+    topics: Option<PathBuf>,
+    /// Only these topics of the file
+    #[arg(long, value_name = "TOPIC")]
+    only: Vec<String>,
+    /// Consumer group [default: sluice]
+    #[arg(long)]
+    group: Option<String>,
+    /// Commit at least this often [default: 10s]
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    commit_interval: Option<Duration>,
+    /// Memory for buffers and writers; partitions pause beyond it [default: 1GiB]
+    #[arg(long, value_name = "SIZE")]
+    memory: Option<ByteSize>,
+    /// End with one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) async fn run(args: IngestArgs, mut config: Config) -> Result<ExitCode, Failure> {
+    let json = args.json;
+    let only = args.only.clone();
+    args.override_config(&mut config);
+    let stop = stop::on_signal()?;
+    let settings = settings(&config, &only)?;
+    let lake = parts::lake(&config).await?;
+    let report = land(lake, settings, stop).await?;
+    if json {
+        println!("{}", object(&report));
+    } else {
+        println!(
+            "consumed {}, landed {}, dead letters {}, commits {}",
+            output::grouped(report.consumed),
+            output::grouped(report.landed),
+            output::grouped(report.dead_lettered),
+            report.commits
+        );
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The report as one JSON object.
+fn object(report: &Report) -> serde_json::Value {
+    serde_json::json!({
+        "consumed": report.consumed,
+        "landed": report.landed,
+        "dead_lettered": report.dead_lettered,
+        "commits": report.commits,
+        "restarts": report.restarts,
+        "buffered_bytes_peak": report.buffered_bytes_peak,
+        "seconds": report.elapsed.as_secs_f64(),
+    })
+}
+
+impl IngestArgs {
+    fn override_config(self, config: &mut Config) {
+        config.kafka.topics = self.topics.or(config.kafka.topics.take());
+        config.kafka.group = self.group.unwrap_or_else(|| config.kafka.group.clone());
+        config.ingest.commit_interval = self.commit_interval.unwrap_or(config.ingest.commit_interval);
+        config.ingest.memory = self.memory.unwrap_or(config.ingest.memory);
+    }
+}
+
+/// The settings of the configured ingest, for all topics with a table or only the named ones.
+pub(crate) fn settings(config: &Config, only: &[String]) -> Result<IngestSettings, Failure> {
+    let mut topics = config.topics()?.topics;
+    if let Some(unknown) = only.iter().find(|name| topics.iter().all(|topic| topic.name != **name)) {
+        let known: Vec<_> = topics.iter().map(|topic| topic.name.as_str()).collect();
+        return Err(Failure::usage(format!("topic `{unknown}` is not in the topics file"))
+            .hint(format!("it declares: {}", known.join(", "))));
+    }
+    topics.retain(|topic| !topic.routes.is_empty() && (only.is_empty() || only.contains(&topic.name)));
+    let mut settings = IngestSettings::new(config.kafka_settings()?, topics);
+    settings.group.clone_from(&config.kafka.group);
+    settings.commit_interval = config.ingest.commit_interval;
+    settings.commit_bytes = config.ingest.commit_bytes.as_u64() as usize;
+    settings.memory_budget = config.ingest.memory.as_u64() as usize;
+    Ok(settings)
+}
+
+/// Runs ingest with a progress line until `stop`.
+async fn land(lake: sluice_catalog::Lake, settings: IngestSettings, stop: CancellationToken) -> Result<Report, Failure> {
+    let counters = Arc::new(Progress::default());
+    let done = CancellationToken::new();
+    let line = tokio::spawn(progress::show(done.clone(), {
+        let counters = Arc::clone(&counters);
+        move |elapsed| progress_line(&counters, elapsed)
+    }));
+    let report = sluice_ingest::run(lake, settings, counters, stop).await;
+    done.cancel();
+    line.await?;
+    Ok(report?)
+}
+
+/// `consumed 1,200,000 (210,000/s) · landed … `
+pub(crate) fn progress_line(counters: &Progress, elapsed: Duration) -> String {
+    format!(
+        "consumed {} ({}/s) · landed {} · dead letters {} · lag {} · buffered {} · commits {}",
+        output::grouped(counters.consumed()),
+        output::grouped(progress::rate(counters.consumed(), elapsed)),
+        output::grouped(counters.landed()),
+        output::grouped(counters.dead_lettered()),
+        output::grouped(counters.lag()),
+        ByteSize(counters.buffered_bytes()),
+        counters.commits()
+    )
+}

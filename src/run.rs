@@ -1,0 +1,71 @@
+//! `sluice run`: ingest, model builds and servers in one process.
+//!
+//! A failed build is reported and tried again at its next turn; a failed ingest or server ends the process, so
+//! that whoever supervises it can restart it: the tables say where to go on.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Args;
+use sluice_ingest::Progress;
+use sluice_query::Server;
+use sluice_sql::Engine;
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Config;
+use crate::failure::Failure;
+use crate::serve::ServeArgs;
+use crate::{build, ingest, parts, progress, serve, stop};
+
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  sluice run --brokers localhost:9092\n  sluice run --config sluice.toml")]
+pub(crate) struct RunArgs {
+    #[command(flatten)]
+    serve: ServeArgs,
+}
+
+pub(crate) async fn run(args: RunArgs, mut config: Config) -> Result<ExitCode, Failure> {
+    args.serve.override_config(&mut config);
+    let stop = stop::on_signal()?;
+    let settings = ingest::settings(&config, &[])?;
+    sluice_ingest::topics::apply(&settings.kafka, &config.topics()?).await?;
+    let engine = parts::engine(&config).await?;
+    let server = Server::bind(engine.clone(), serve::settings(&config)).await?;
+    serve::announce(&server);
+
+    let counters = Arc::new(Progress::default());
+    let shown = Arc::clone(&counters);
+    let line = progress::show(stop.clone(), move |elapsed| ingest::progress_line(&shown, elapsed));
+    let landing = sluice_ingest::run(engine.lake().clone(), settings, counters, stop.clone());
+    let ((), (), ingested, served) = tokio::join!(
+        line,
+        build_again_and_again(&engine, &config, &stop),
+        ending(landing, &stop),
+        ending(server.run(stop.clone()), &stop),
+    );
+    ingested?;
+    served?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Whatever ends, ends the others too.
+async fn ending<T, E>(part: impl Future<Output = Result<T, E>>, stop: &CancellationToken) -> Result<T, E> {
+    let _guard = stop.clone().drop_guard();
+    part.await
+}
+
+async fn build_again_and_again(engine: &Engine, config: &Config, stop: &CancellationToken) {
+    let mut turns = interval(config.models.every);
+    turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    turns.tick().await;
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = turns.tick() => {}
+        }
+        if let Err(failure) = build::project(engine, &config.models.project, config.models.threads).await {
+            tracing::error!("build: {}", failure.detail());
+        }
+    }
+}
