@@ -20,6 +20,7 @@ mod manifests;
 mod merge;
 mod pace;
 mod plan;
+mod properties;
 mod stage;
 mod summary;
 

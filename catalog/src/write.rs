@@ -154,7 +154,7 @@ impl TableWriter {
         self.begin()?;
         for start in (0..batch.num_rows()).step_by(ROWS_AT_ONCE) {
             let slice = batch.slice(start, ROWS_AT_ONCE.min(batch.num_rows() - start));
-            for (partition, rows) in self.split(slice).await? {
+            for (partition, rows) in Self::split(self.split.clone(), slice).await? {
                 self.append(partition, rows).await?;
             }
         }
@@ -201,7 +201,7 @@ impl TableWriter {
         while let Some(closed) = self.closing.join_next().await {
             self.closed.extend(closed.ok().and_then(Result::ok));
         }
-        delete_files(&self.lake, self.closed.iter().map(|(_, file)| file)).await;
+        delete_files(&self.lake, self.closed.iter().map(|(_, file)| file).collect()).await;
     }
 
     /// Marks the writer as broken until the caller has done its whole step.
@@ -216,8 +216,7 @@ impl TableWriter {
     }
 
     /// The rows of each partition, with the table's columns.
-    async fn split(&self, batch: RecordBatch) -> Result<Vec<(Struct, RecordBatch)>> {
-        let split = self.split.clone();
+    async fn split(split: Arc<Split>, batch: RecordBatch) -> Result<Vec<(Struct, RecordBatch)>> {
         if split.partitioner.is_none() && split.columns.fit_as_they_are(&batch) {
             return Ok(vec![(Struct::empty(), split.columns.fit(&batch)?)]);
         }
@@ -341,12 +340,12 @@ impl StagedFiles {
 
     /// Deletes the files, which will then never be committed; what cannot be deleted stays as an orphan.
     pub async fn discard(self, lake: &Lake) {
-        delete_files(lake, &self.files).await;
+        delete_files(lake, self.files.iter().collect()).await;
     }
 }
 
 /// Deletes data files that no snapshot has, as far as the store lets it.
-async fn delete_files<'a>(lake: &Lake, files: impl IntoIterator<Item = &'a DataFile>) {
+async fn delete_files(lake: &Lake, files: Vec<&DataFile>) {
     for file in files {
         if let Err(cause) = lake.inner().file_io.delete(file.file_path()).await {
             tracing::warn!(location = file.file_path(), %cause, "cannot delete a file that no table uses");

@@ -150,7 +150,8 @@ async fn attempt(
 }
 
 async fn load(pointers: &impl Pointers, commits: &[Commit]) -> Result<Vec<TableSnapshot>> {
-    future::try_join_all(commits.iter().map(|commit| pointers.load(&commit.table))).await
+    let loads: Vec<_> = commits.iter().map(|commit| pointers.load(&commit.table)).collect();
+    future::try_join_all(loads).await
 }
 
 /// Stages all tables side by side; if one fails, none leaves files behind.
@@ -161,7 +162,8 @@ async fn stage_all(
     now: DateTime<Utc>,
     merge: bool,
 ) -> Result<Vec<Staged>> {
-    let stages = bases.iter().zip(drafts).map(|(base, draft)| stage::stage(lake, base, draft, now, merge));
+    let stages: Vec<_> =
+        bases.iter().zip(drafts).map(|(base, draft)| stage::stage(lake, base, draft, now, merge)).collect();
     let mut staged = Vec::with_capacity(drafts.len());
     let mut failed = None;
     for result in future::join_all(stages).await {
@@ -206,7 +208,8 @@ async fn delete_attempt(lake: &Lake, staged: &[Staged]) {
 
 /// A refused commit is over: its data files will never be part of a table.
 async fn delete_staged_files(lake: &Lake, commits: &[Commit]) {
-    for files in commits.iter().filter_map(|commit| commit.files.as_ref()) {
+    for commit in commits {
+        let Some(files) = &commit.files else { continue };
         let locations: Vec<_> = files.files.iter().map(|file| file.file_path().to_owned()).collect();
         stage::delete(lake, &locations).await;
     }

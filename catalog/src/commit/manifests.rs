@@ -47,12 +47,15 @@ impl Manifests<'_> {
         Ok(all.filter(|manifest| manifest.has_added_files() || manifest.has_existing_files()).collect())
     }
 
+    async fn read_one(&self, manifest: &ManifestFile) -> Result<Manifest> {
+        let read = manifest.load_manifest(self.io).await;
+        read.map_err(|source| self.failed("reading manifest", &manifest.manifest_path, source))
+    }
+
     /// The manifests themselves, in order; entries know the snapshot and sequence number they came with.
     pub(super) async fn read(&self, manifests: &[ManifestFile]) -> Result<Vec<Manifest>> {
-        let reads = manifests.iter().map(|manifest| async move {
-            let read = manifest.load_manifest(self.io).await;
-            read.map_err(|source| self.failed("reading manifest", &manifest.manifest_path, source))
-        });
+        let read = |manifest| self.read_one(manifest);
+        let reads: Vec<_> = manifests.iter().map(read).collect();
         stream::iter(reads).buffered(READ_AHEAD).try_collect().await
     }
 

@@ -21,6 +21,7 @@ use uuid::Uuid;
 use super::manifests::{Manifests, default_spec};
 use super::merge;
 use super::plan::{Draft, DraftSnapshot, Remove, TOKEN};
+use super::properties::with_properties;
 use super::summary::Tally;
 use crate::error::{Error, Result};
 use crate::lake::Lake;
@@ -113,31 +114,54 @@ async fn write(
     for requirement in &requirements {
         requirement.check(Some(metadata)).map_err(failed)?;
     }
-    let snapshot_id = snapshot.as_ref().map(Snapshot::snapshot_id);
-    let mut builder = metadata.clone().into_builder(Some(base.metadata_location().to_owned()));
-    builder = builder.set_properties(properties(draft, snapshot_id)?).map_err(failed)?;
-    if let Some(snapshot) = snapshot {
-        builder = builder.set_branch_snapshot(snapshot, MAIN_BRANCH).map_err(failed)?;
-    }
-    let built = builder.build().map_err(failed)?;
-    let next = if snapshot_id.is_some() { built.metadata } else { at(built.metadata, timestamp_ms, base)? };
-    let location = location.with_new_metadata(&next);
+    let next = next_state(base, draft, snapshot, timestamp_ms)?;
+    let location = location.with_new_metadata(&next.metadata);
     written.push(location.to_string());
-    next.write_to(&lake.inner().file_io, &location).await.map_err(failed)?;
-    let outdated = if next.properties().get(DELETE_AFTER_COMMIT).is_some_and(|value| value == "true") {
-        built.expired_metadata_logs.into_iter().map(|log| log.metadata_file).collect()
-    } else {
-        Vec::new()
-    };
+    next.metadata.write_to(&lake.inner().file_io, &location).await.map_err(failed)?;
+    let delete = next.metadata.properties().get(DELETE_AFTER_COMMIT).is_some_and(|value| value == "true");
     Ok(Staged {
-        metadata: Arc::new(next),
+        metadata: Arc::new(next.metadata),
         location: location.to_string(),
         expected: base.metadata_location().to_owned(),
         requirements,
-        updates: built.changes,
+        updates: next.updates,
         written: Vec::new(),
-        outdated,
+        outdated: if delete { next.dropped } else { Vec::new() },
     })
+}
+
+/// A state before it is written.
+struct Next {
+    metadata: TableMetadata,
+    updates: Vec<TableUpdate>,
+    /// Metadata files that fell out of the log.
+    dropped: Vec<String>,
+}
+
+fn next_state(
+    base: &TableSnapshot,
+    draft: &Draft<'_>,
+    snapshot: Option<Snapshot>,
+    timestamp_ms: i64,
+) -> Result<Next> {
+    let (metadata, location) = (base.metadata(), base.metadata_location());
+    let failed = |source| Error::Iceberg { subject: format!("commit to {}", base.name()), source };
+    let changed = properties(draft, snapshot.as_ref().map(Snapshot::snapshot_id))?;
+    let builder = metadata.clone().into_builder(Some(location.to_owned()));
+    let builder = builder.set_properties(changed.clone()).map_err(failed)?;
+    let Some(snapshot) = snapshot else {
+        let next = with_properties(metadata, location, &changed, timestamp_ms);
+        let (metadata, dropped) = next.map_err(|cause| Error::File {
+            subject: location.to_owned(),
+            fact: format!("the state after it cannot be written: {cause}"),
+            remedy: "the table's metadata is inconsistent; restore an earlier metadata file",
+        })?;
+        return Ok(Next { metadata, updates: vec![TableUpdate::SetProperties { updates: changed }], dropped });
+    };
+    let built = builder.set_branch_snapshot(snapshot, MAIN_BRANCH).and_then(|builder| builder.build());
+    let built = built.map_err(failed)?;
+    let dropped = built.expired_metadata_logs.into_iter().map(|log| log.metadata_file).collect();
+    Ok(Next { metadata: built.metadata, updates: built.changes, dropped })
 }
 
 /// Manifests, manifest list and the snapshot that names it.
@@ -239,18 +263,4 @@ fn new_snapshot_id(attempt: Uuid, base: &TableMetadata) -> i64 {
         id = id.wrapping_add(1) & i64::MAX;
     }
     id
-}
-
-/// A state without a new snapshot takes the library's clock; this sets it to ours.
-fn at(metadata: TableMetadata, timestamp_ms: i64, base: &TableSnapshot) -> Result<TableMetadata> {
-    let set = || {
-        let mut value = serde_json::to_value(&metadata)?;
-        value["last-updated-ms"] = timestamp_ms.into();
-        serde_json::from_value(value)
-    };
-    set().map_err(|cause: serde_json::Error| Error::File {
-        subject: base.metadata_location().to_owned(),
-        fact: format!("the state after it cannot be written: {cause}"),
-        remedy: "the table's metadata is inconsistent; restore an earlier metadata file",
-    })
 }

@@ -1,1 +1,46 @@
-//! Tests.
+//! Commits end to end over a store in memory and a catalog file: each kind, each refusal, each race.
+
+mod faults;
+mod kinds;
+mod races;
+
+use std::collections::BTreeMap;
+
+use uuid::Uuid;
+
+use super::{Commit, CommitOutcome, Operation};
+use crate::fixture::name;
+use crate::offsets::{Anchor, OffsetRange, SourceId, SourceRanges};
+use crate::snapshot::TableSnapshot;
+use crate::write::StagedFiles;
+
+fn append(table: &str, files: StagedFiles, token: Uuid) -> Commit {
+    Commit {
+        table: name(table),
+        operation: Operation::Append,
+        files: Some(files),
+        offsets: Vec::new(),
+        properties: BTreeMap::new(),
+        token,
+    }
+}
+
+/// Offsets `[start, end)` of partition 0 of one topic.
+fn range(start: i64, end: i64) -> SourceRanges {
+    let source = SourceId { cluster: "c1".to_owned(), topic: "orders".to_owned() };
+    let anchor = (end > start).then(|| Anchor { offset: end - 1, crc32: 1 });
+    SourceRanges { source, ranges: BTreeMap::from([(0, OffsetRange { start, end, anchor })]) }
+}
+
+fn committed(outcome: CommitOutcome) -> TableSnapshot {
+    match outcome {
+        CommitOutcome::Committed(mut snapshots) if snapshots.len() == 1 => snapshots.remove(0),
+        other => panic!("expected one table committed: {other:?}"),
+    }
+}
+
+/// A count of the current snapshot's summary.
+fn summary(table: &TableSnapshot, key: &str) -> Option<String> {
+    let snapshot = table.metadata().current_snapshot()?;
+    snapshot.summary().additional_properties.get(key).cloned()
+}
