@@ -1,0 +1,82 @@
+//! What keeps a file from being loaded. Nothing of a file is committed when loading it fails.
+
+use std::path::PathBuf;
+
+use sluice_catalog::TableName;
+
+/// The result of a load operation.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// A file that could not be loaded or replayed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The file cannot be read.
+    #[error("cannot read `{}`: {source}\n  check that the file exists, is whole and may be read", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system or the decompressor said.
+        source: std::io::Error,
+    },
+    /// The file is not the CSV it should be.
+    #[error("`{}`, line {line}: {fact}\n  {remedy}", path.display())]
+    Content {
+        /// The file.
+        path: PathBuf,
+        /// The line, counted from 1.
+        line: u64,
+        /// What is wrong.
+        fact: String,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// The file does not go with the table that is there.
+    #[error("`{}` does not fit table `{table}`: {fact}\n  load it into another table, or correct the file", path.display())]
+    Table {
+        /// The file.
+        path: PathBuf,
+        /// The table.
+        table: TableName,
+        /// What differs.
+        fact: String,
+    },
+    /// Somebody wrote to the file while it was read.
+    #[error("`{}` changed while it was read, nothing of it was committed\n  load it again when it is complete", path.display())]
+    Changed {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A folder that does not hold the files of a data set.
+    #[error("`{}` lacks {missing}\n  each may be there as .csv, .csv.zst or .csv.gz", folder.display())]
+    MissingFiles {
+        /// The folder.
+        folder: PathBuf,
+        /// The names.
+        missing: String,
+    },
+    /// The lake refused.
+    #[error(transparent)]
+    Lake(#[from] sluice_catalog::Error),
+    /// Kafka refused.
+    #[error(transparent)]
+    Kafka(#[from] crate::produce::Error),
+    /// The topics of a replay could not be created.
+    #[error(transparent)]
+    Topics(#[from] crate::topics::Error),
+    /// The table changed in a way that an append does not survive.
+    #[error("table `{table}` refused the rows: {reason}\n  nothing was committed: load the file again")]
+    Refused {
+        /// The table.
+        table: TableName,
+        /// Why.
+        reason: String,
+    },
+    /// A defect, not a fault of the file.
+    #[error("loading `{}` broke: {fact}\n  nothing of it was committed: please report this with the log", path.display())]
+    Broken {
+        /// The file.
+        path: PathBuf,
+        /// How.
+        fact: String,
+    },
+}

@@ -1,0 +1,127 @@
+//! Rules of a topics file that concern several of its entries at once.
+
+use std::collections::BTreeMap;
+
+use sluice_catalog::{TableName, Transform};
+
+use super::{Column, Kind, RESERVED_COLUMNS, Required, Route, Topic, Topics};
+
+const NAME_LENGTH_MAX: usize = 249;
+
+/// Something wrong with a topic, and which of the topics of that name in the file is meant.
+pub(super) struct Problem {
+    pub(super) topic: String,
+    pub(super) occurrence: usize,
+    pub(super) text: String,
+}
+
+pub(super) fn topics(topics: &Topics) -> Result<(), Problem> {
+    let mut seen: Vec<&str> = Vec::new();
+    let mut tables: BTreeMap<&TableName, (&str, &Route)> = BTreeMap::new();
+    for topic in &topics.topics {
+        let occurrence = seen.iter().filter(|name| **name == topic.name).count();
+        let fault = |text: String| Problem { topic: topic.name.clone(), occurrence, text };
+        if occurrence > 0 {
+            return Err(fault(format!("topic `{}` is there twice\n  remove one", topic.name)));
+        }
+        seen.push(&topic.name);
+        self::topic(topic).map_err(fault)?;
+        for route in &topic.routes {
+            let Some((other, same)) = tables.insert(&route.table, (&topic.name, route)) else { continue };
+            if other == topic.name {
+                return Err(fault(format!(
+                    "two routes of topic `{other}` land in `{}`\n  make them one, with all event types",
+                    route.table
+                )));
+            }
+            if same.columns != route.columns || same.partition_by != route.partition_by {
+                return Err(fault(format!(
+                    "topics `{other}` and `{}` both land in `{}`, with different columns or partitioning\n  \
+                     make them equal, or choose another table",
+                    topic.name, route.table
+                )));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn topic(topic: &Topic) -> Result<(), String> {
+    let name = &topic.name;
+    let letters = name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'));
+    if name.is_empty() || name.len() > NAME_LENGTH_MAX || !letters || name == "." || name == ".." {
+        return Err(format!(
+            "`{name}` is not a topic name\n  Kafka takes 1 to {NAME_LENGTH_MAX} letters, digits, `.`, `_` and `-`"
+        ));
+    }
+    if topic.partitions < 1 {
+        return Err(format!("topic `{name}` has {} partitions\n  give it at least 1", topic.partitions));
+    }
+    if !(1..=i32::from(i16::MAX)).contains(&topic.replication) {
+        return Err(format!("topic `{name}` has replication {}\n  give it at least 1", topic.replication));
+    }
+    let mut taken: Vec<&str> = Vec::new();
+    let mut rest: Option<&TableName> = None;
+    for route in &topic.routes {
+        if route.event_types.is_empty() {
+            if let Some(other) = rest.replace(&route.table) {
+                return Err(format!(
+                    "the routes of topic `{name}` to `{other}` and `{}` both take what no other names\n  \
+                     give one of them `event_types`",
+                    route.table
+                ));
+            }
+        }
+        for event_type in &route.event_types {
+            if taken.contains(&event_type.as_str()) {
+                return Err(format!(
+                    "event type `{event_type}` of topic `{name}` is routed twice\n  remove one"
+                ));
+            }
+            taken.push(event_type);
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn route(route: &Route) -> Result<(), String> {
+    let table = &route.table;
+    if route.columns.is_empty() {
+        return Err(format!(
+            "the route to `{table}` has no columns\n  list the fields to land under `columns`"
+        ));
+    }
+    if (table.namespace(), table.name()) == ("bronze", "dead_letters") {
+        return Err(format!("`{table}` takes what no route can land\n  choose another table"));
+    }
+    if let Some(column) = route.columns.iter().find(|column| RESERVED_COLUMNS.contains(&column.name.as_str()))
+    {
+        return Err(format!("column `{}` is one that Sluice adds to every row\n  remove it", column.name));
+    }
+    let by_type = |column: &Column| matches!(column.required, Required::For(_));
+    let needs_type = !route.event_types.is_empty() || route.columns.iter().any(by_type);
+    let has_type =
+        route.columns.iter().any(|column| column.name == "event_type" && column.kind == Kind::String);
+    if needs_type && !has_type {
+        return Err(format!(
+            "the route to `{table}` chooses by event type and has no such column\n  add `event_type: string`"
+        ));
+    }
+    for field in &route.partition_by {
+        let Some(column) = route.columns.iter().find(|column| column.name == field.column) else {
+            return Err(format!(
+                "`{table}` is partitioned by `{}`, which is not one of its columns\n  add it, or choose another",
+                field.column
+            ));
+        };
+        let of_time =
+            matches!(field.transform, Transform::Year | Transform::Month | Transform::Day | Transform::Hour);
+        if of_time && column.kind != Kind::TimestampMillis {
+            return Err(format!(
+                "`{table}` is partitioned by the time of `{}`, whose type is {}\n  make it timestamp_ms",
+                field.column, column.kind
+            ));
+        }
+    }
+    Ok(())
+}
