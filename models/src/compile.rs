@@ -133,6 +133,12 @@ impl Compiler {
 }
 
 impl Compiled {
+    /// The query as a relation that another query can read.
+    pub(crate) fn relation(&self) -> String {
+        // The line break ends a trailing `--` comment.
+        format!("({}\n)", self.sql)
+    }
+
     /// The engine's error at the model's own line, as well as that can be told.
     pub(crate) fn problem(&self, error: &sluice_sql::Error) -> Problem {
         let line = error.location().and_then(|(line, _)| self.template_line(usize::try_from(line).ok()?));

@@ -130,7 +130,7 @@ pub enum Error {
     },
     /// The lake could not be asked.
     #[error(transparent)]
-    Catalog(#[from] sluice_catalog::Error),
+    Catalog(Box<sluice_catalog::Error>),
     /// A task of the build ended without a result.
     #[error("the build of `{model}` broke off: {reason}\n  this is a defect; please report it")]
     Broken {
@@ -139,6 +139,12 @@ pub enum Error {
         /// What is known.
         reason: String,
     },
+}
+
+impl From<sluice_catalog::Error> for Error {
+    fn from(error: sluice_catalog::Error) -> Self {
+        Self::Catalog(Box::new(error))
+    }
 }
 
 /// ` (did you mean `orders`?)`, or nothing when no name comes near.

@@ -183,14 +183,7 @@ fn node(
     })?;
     let table = table(name, model, &config, inputs)
         .map_err(|fact| Problem::new(place.clone(), fact, "choose another schema or alias"))?;
-    for check in &properties.checks {
-        if let CheckKind::Relationships { to, .. } = &check.kind {
-            let place = properties.place.clone().unwrap_or_else(|| place.clone());
-            let reference = templates.reference(to, &place)?;
-            resolve(&reference).map_err(|fact| Problem::new(place, fact, ""))?;
-            references.insert(reference);
-        }
-    }
+    references.extend(checked_against(properties, templates, resolve, &place)?);
     let mut node = Node {
         name: name.to_owned(),
         file: model.file.path.clone(),
@@ -213,6 +206,25 @@ fn node(
     }
     incremental_input(&node, &place)?;
     Ok((node, ignored))
+}
+
+/// The relations that the checks of a model compare with: they must be there before it is built.
+fn checked_against(
+    properties: &Properties,
+    templates: &Templates,
+    resolve: &Resolve,
+    model: &Place,
+) -> Result<BTreeSet<Reference>, Problem> {
+    let mut references = BTreeSet::new();
+    for check in &properties.checks {
+        if let CheckKind::Relationships { to, .. } = &check.kind {
+            let place = properties.place.as_ref().unwrap_or(model);
+            let reference = templates.reference(to, place)?;
+            resolve(&reference).map_err(|fact| Problem::new(place.clone(), fact, ""))?;
+            references.insert(reference);
+        }
+    }
+    Ok(references)
 }
 
 fn model_reads_itself(model: &ModelFile, name: &str) -> bool {

@@ -37,6 +37,7 @@ mod render;
 mod report;
 mod select;
 mod stage;
+mod target;
 #[cfg(test)]
 mod testing;
 

@@ -14,7 +14,7 @@ with sales as (
     from {{ source('bronze', 'olist_order_items') }} as items
     join {{ source('bronze', 'olist_products') }} as products
         on products.product_id = items.product_id
-    left join {{ source('bronze', 'olist_product_category_name_translation') }} as names
+    left join {{ source('bronze', 'olist_category_translation') }} as names
         on names.product_category_name = products.product_category_name
     group by 1
 )

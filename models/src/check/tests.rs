@@ -24,7 +24,8 @@ fn settings_of_a_check_are_read() {
     assert_eq!(check.severity, Severity::Warn);
     assert_eq!(
         check.sql("silver.a", None),
-        "select count(*) as failures from (select id from (select * from silver.a as unfiltered where id > 0) as checked \
+        "select count(*) as failures from \
+         (select id from (select * from silver.a as unfiltered where id > 0) as checked \
          where id is not null group by id having count(*) > 1) as doubled"
     );
     assert_eq!(parse(Some("id"), &json!({"unique": {"config": {"enabled": false}}})).unwrap(), None);

@@ -16,7 +16,8 @@ fn compile(files: &[(&str, &str)], model: &str) -> Compiled {
 
 #[test]
 fn lines_are_found_past_blocks_that_grow_and_vanish() {
-    let template = "{{ config(materialized='table') }}\n\nselect\n{% for i in range(3) %}\n  {{ i }},\n{% endfor %}\n  wrong\nfrom x";
+    let template = "{{ config(materialized='table') }}\n\nselect\n\
+                    {% for i in range(3) %}\n  {{ i }},\n{% endfor %}\n  wrong\nfrom x";
     let compiled = compile(&[("models/a.sql", template)], "a");
     let line_of = |text: &str| compiled.sql.lines().position(|line| line.trim() == text).unwrap() + 1;
     assert_eq!(compiled.template_line(line_of("select")), Some(3));

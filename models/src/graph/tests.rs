@@ -27,7 +27,8 @@ fn an_edge_inside_is_incremental_is_an_edge() {
     let files = [
         (
             "models/a.sql",
-            "{{ config(materialized='incremental') }}select 1 {% if is_incremental() %} from {{ ref('z') }}{% endif %}",
+            "{{ config(materialized='incremental') }}select 1
+             {% if is_incremental() %} from {{ ref('z') }}{% endif %}",
         ),
         ("models/z.sql", ONE),
     ];
@@ -46,7 +47,8 @@ fn an_unknown_source_names_file_line_and_what_was_meant() {
     let text = refused(&[sources, ("models/b.sql", "select * from {{ source('bronze', 'ordrs') }}")]);
     assert_eq!(
         text,
-        "models/b.sql:1: source('bronze', 'ordrs'): no schema.yml declares it\n  did you mean `bronze.orders`?"
+        "models/b.sql:1: source('bronze', 'ordrs'): no schema.yml declares it\n  \
+         did you mean `bronze.orders`?"
     );
 }
 
@@ -60,9 +62,9 @@ fn a_cycle_names_its_path_with_files() {
     ]);
     assert_eq!(
         text,
-        "models/a.sql: the models read each other in a cycle:\n    a (models/a.sql)\n    -> b (models/x/b.sql)\n    \
-         -> c (models/c.sql)\n    -> a (models/a.sql)\n  remove one of these refs, or move the shared part into a model \
-         of its own"
+        "models/a.sql: the models read each other in a cycle:\n    \
+         a (models/a.sql)\n    -> b (models/x/b.sql)\n    -> c (models/c.sql)\n    -> a (models/a.sql)\n  \
+         remove one of these refs, or move the shared part into a model of its own"
     );
     let text = refused(&[("models/a.sql", "select * from {{ ref('a') }}")]);
     assert!(text.contains("a (models/a.sql)\n    -> a (models/a.sql)"), "{text}");

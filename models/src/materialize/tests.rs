@@ -26,7 +26,8 @@ async fn views_and_tables_hold_their_query() {
         ("models/silver/v.sql", "select id, amount * 2 as double from {{ source('bronze', 'rows') }}"),
         (
             "models/gold/t.sql",
-            "{{ config(materialized='table') }}select sum(double) as total, count(*) as n from {{ ref('v') }}",
+            "{{ config(materialized='table') }}\n\
+             select sum(double) as total, count(*) as n from {{ ref('v') }}",
         ),
     ]);
     let report = lake.build_all(&project).await;
@@ -46,7 +47,7 @@ async fn types_that_iceberg_lacks_are_stored_as_the_next_wider() {
     let lake = with_rows().await;
     let project = shop(&[(
         "models/t.sql",
-        "{{ config(materialized='table') }}select row_number() over (order by id) as n, \
+        "{{ config(materialized='table') }}\nselect row_number() over (order by id) as n, \
          date_trunc('day', timestamp '2024-02-03 04:05:06') as day from {{ source('bronze', 'rows') }}",
     )]);
     lake.build_all(&project).await;
@@ -57,7 +58,8 @@ async fn types_that_iceberg_lacks_are_stored_as_the_next_wider() {
 #[tokio::test]
 async fn an_empty_result_replaces_what_was_there() {
     let lake = with_rows().await;
-    let model = "{{ config(materialized='table') }}select id from {{ source('bronze', 'rows') }} where id > {{ var('above', 0) }}";
+    let model = "{{ config(materialized='table') }}\n\
+                 select id from {{ source('bronze', 'rows') }} where id > {{ var('above', 0) }}";
     let project = shop(&[("models/t.sql", model)]);
     lake.build_all(&project).await;
     let mut options = lake.options();
@@ -69,7 +71,8 @@ async fn an_empty_result_replaces_what_was_there() {
 #[tokio::test]
 async fn is_incremental_filters_the_second_build() {
     let lake = with_rows().await;
-    let model = "{{ config(materialized='incremental') }}\nselect id, amount from {{ source('bronze', 'rows') }}\n\
+    let model = "{{ config(materialized='incremental') }}\n\
+                 select id, amount from {{ source('bronze', 'rows') }}\n\
                  {% if is_incremental() %} where id > (select max(id) from {{ this }}) {% endif %}";
     let project = shop(&[("models/silver/t.sql", model)]);
     assert_eq!(lake.build_all(&project).await.result("t").unwrap().rows, Some(3));
@@ -123,11 +126,12 @@ async fn an_input_that_was_rewritten_asks_for_a_full_refresh() {
     let project = shop(&[
         (
             "models/silver/base.sql",
-            "{{ config(materialized='table') }}select id from {{ source('bronze', 'rows') }}",
+            "{{ config(materialized='table') }}\nselect id from {{ source('bronze', 'rows') }}",
         ),
         (
             "models/silver/t.sql",
-            "{{ config(materialized='incremental', incremental_from='base') }}select id from {{ ref('base') }}",
+            "{{ config(materialized='incremental', incremental_from='base') }}\n\
+             select id from {{ ref('base') }}",
         ),
     ]);
     lake.build_all(&project).await;
@@ -145,12 +149,13 @@ async fn an_input_that_was_rewritten_asks_for_a_full_refresh() {
 
 fn checked(severity: &str) -> Project {
     let yaml = format!(
-        "models: [{{name: t, columns: [{{name: id, tests: [not_null, {{unique: {{config: {{severity: {severity}}}}}}}]}}]}}]"
+        "models: [{{name: t, columns: [{{name: id, tests: \
+         [not_null, {{unique: {{config: {{severity: {severity}}}}}}}]}}]}}]"
     );
     shop(&[
         ("models/t.yml", &yaml),
-        ("models/t.sql", "{{ config(materialized='table') }}select id from {{ source('bronze', 'rows') }}"),
-        ("models/after.sql", "{{ config(materialized='table') }}select count(*) as n from {{ ref('t') }}"),
+        ("models/t.sql", "{{ config(materialized='table') }}\nselect id from {{ source('bronze', 'rows') }}"),
+        ("models/after.sql", "{{ config(materialized='table') }}\nselect count(*) as n from {{ ref('t') }}"),
         ("models/last.sql", "select n from {{ ref('after') }}"),
     ])
 }
@@ -195,7 +200,8 @@ async fn the_checks_of_an_incremental_model_see_old_and_new_rows() {
         ("models/t.yml", "models: [{name: t, columns: [{name: id, tests: [unique]}]}]"),
         (
             "models/t.sql",
-            "{{ config(materialized='incremental', incremental_from='bronze.rows') }}select id from {{ source('bronze', 'rows') }}",
+            "{{ config(materialized='incremental', incremental_from='bronze.rows') }}\n\
+             select id from {{ source('bronze', 'rows') }}",
         ),
     ]);
     lake.build_all(&project).await;
@@ -225,11 +231,12 @@ async fn relationships_look_at_the_other_model() {
     let project = shop(&[
         (
             "models/c.yml",
-            "models: [{name: c, columns: [{name: row_id, tests: [{relationships: {to: \"source('bronze', 'rows')\", field: id}}]}]}]",
+            "models: [{name: c, columns: [{name: row_id, tests: \
+             [{relationships: {to: \"source('bronze', 'rows')\", field: id}}]}]}]",
         ),
         (
             "models/c.sql",
-            "{{ config(materialized='table') }}select row_id from {{ source('bronze', 'more') }}",
+            "{{ config(materialized='table') }}\nselect row_id from {{ source('bronze', 'more') }}",
         ),
     ]);
     let report = lake.build(&project).await;
@@ -280,6 +287,18 @@ async fn changed_columns_need_a_full_refresh() {
     refresh.inputs.full_refresh = true;
     assert!(lake.build_with(&model("b"), &refresh).await.succeeded());
     assert_eq!(lake.rows("select max(b) from main.t").await, ["3"]);
+
+    // Even then the old table only goes when the new one is known to be good.
+    for wrong in [
+        "c from (select null as id)",
+        "c from (select 'x' as id), (select cast('x' as int) as y) where y = 1",
+    ] {
+        let yaml = ("models/t.yml", "models: [{name: t, columns: [{name: c, tests: [not_null]}]}]");
+        let text = format!("{{{{ config(materialized='table') }}}}select cast(id as varchar) as {wrong}");
+        let report = lake.build_with(&shop(&[yaml, ("models/t.sql", &text)]), &refresh).await;
+        assert!(!report.succeeded(), "{wrong}");
+        assert_eq!(lake.rows("select max(b) from main.t").await, ["3"]);
+    }
 }
 
 #[tokio::test]
@@ -301,7 +320,7 @@ async fn a_view_can_become_a_table_and_the_other_way() {
 async fn errors_of_the_engine_name_the_models_own_line() {
     let lake = with_rows().await;
     for (text, line) in
-        [("select sum(amont) as total\n", 2), ("select sum(amount as total\n", 3), ("\n\nselec 1\n", 4)]
+        [("select sum(amont) as total\n", 2), ("select sum(amount as total\n", 2), ("\n\nselec 1\n", 4)]
     {
         let model = format!(
             "{{{{ config(materialized='table') }}}}\n{text}from {{{{ source('bronze', 'rows') }}}}\n"
@@ -315,7 +334,8 @@ async fn errors_of_the_engine_name_the_models_own_line() {
 #[tokio::test]
 async fn an_error_while_running_leaves_nothing() {
     let lake = with_rows().await;
-    let model = "{{ config(materialized='table') }}select cast('x' || id as int) as n from {{ source('bronze', 'rows') }}";
+    let model = "{{ config(materialized='table') }}\n\
+                 select cast('x' || id as int) as n from {{ source('bronze', 'rows') }}";
     let report = lake.build(&shop(&[("models/t.sql", model)])).await;
     assert_eq!(report.result("t").unwrap().status, Status::Error);
     assert!(lake.lake().find(&"main.t".parse().unwrap()).await.unwrap().is_none());
@@ -324,7 +344,8 @@ async fn an_error_while_running_leaves_nothing() {
 #[tokio::test]
 async fn two_builds_of_one_incremental_model_at_a_time_append_once() {
     let lake = with_rows().await;
-    let model = "{{ config(materialized='incremental', incremental_from='bronze.rows') }}select id from {{ source('bronze', 'rows') }}";
+    let model = "{{ config(materialized='incremental', incremental_from='bronze.rows') }}\n\
+             select id from {{ source('bronze', 'rows') }}";
     let project = shop(&[("models/t.sql", model)]);
     lake.build_all(&project).await;
     for round in 0..5 {
@@ -346,7 +367,8 @@ async fn partitions_and_descriptions_reach_the_table() {
         ),
         (
             "models/t.sql",
-            "{{ config(materialized='table', partition_by='bucket(4, id)') }}select id from {{ source('bronze', 'rows') }}",
+            "{{ config(materialized='table', partition_by='bucket(4, id)') }}\n\
+             select id from {{ source('bronze', 'rows') }}",
         ),
     ]);
     lake.build_all(&project).await;

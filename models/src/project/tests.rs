@@ -9,8 +9,19 @@ use crate::testing::{graph, project};
 
 #[test]
 fn folder_defaults_apply_from_the_outside_in() {
-    let yaml = "name: shop\nmodels:\n  +tags: all\n  shop:\n    +materialized: table\n    gold:\n      materialized: view\n      \
-                +tags: [g]\n      deep: {+schema: mart}\n    off:\n      +enabled: \"{{ var('on', false) }}\"\n";
+    let yaml = r#"
+name: shop
+models:
+  +tags: all
+  shop:
+    +materialized: table
+    gold:
+      materialized: view
+      +tags: [g]
+      deep: {+schema: mart}
+    off:
+      +enabled: "{{ var('on', false) }}"
+"#;
     let graph = graph(&[
         ("dbt_project.yml", yaml),
         ("models/top.sql", "select 1"),
@@ -35,7 +46,10 @@ fn what_other_engines_need_is_tolerated_and_told() {
         ("dbt_project.yml", "name: shop\nprofile: x\non-run-end: [\"grant\"]\nseeds: {}\nsurprise: 1\n"),
         ("models/a.sql", "{{ config(materialized='table', cluster_by='x', indexes=[]) }}select 1"),
         ("models/b.sql", "{{ config(cluster_by='y') }}select 1"),
-        ("models/p.yml", "models:\n- name: a\n  desctiption: x\n  columns:\n  - name: x\n    tests: [dbt_utils.not_empty]\n"),
+        (
+            "models/p.yml",
+            "models:\n- name: a\n  desctiption: x\n  columns: [{name: x, tests: [dbt_utils.not_empty]}]\n",
+        ),
         ("models/empty.yml", ""),
         ("seeds/countries.yml", ""),
     ])

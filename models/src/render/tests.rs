@@ -28,12 +28,12 @@ fn references_become_names_and_settings_leave_no_text() {
             ),
             (
                 "models/gold/b.sql",
-                "select * from {{ ref('a') }} join {{ source('raw', 'Orders') }} -- {{ this }} {{ this.schema }}",
+                "select * from {{ ref('a') }}, {{ source('raw', 'Orders') }} -- {{ this }} {{ this.schema }}",
             ),
         ],
         "b",
     );
-    assert_eq!(sql, "select * from silver.first join bronze.\"Ord\" -- gold.b gold");
+    assert_eq!(sql, "select * from silver.first, bronze.\"Ord\" -- gold.b gold");
 }
 
 #[test]
@@ -49,7 +49,8 @@ fn variables_come_from_the_run_then_the_project_then_the_default() {
     ]);
     assert_eq!(
         unknown,
-        "models/a.sql:2: var `day` is not set\n  set it under `vars:` in dbt_project.yml, with --var, or give a default. \
+        "models/a.sql:2: var `day` is not set\n  \
+         set it under `vars:` in dbt_project.yml, with --var, or give a default. \
          did you mean `days`?"
     );
 }
@@ -115,11 +116,15 @@ fn a_macro_file_that_cannot_be_parsed_only_hurts_those_who_call_it() {
 fn templates_cannot_run_for_ever() {
     let endless = "{% for a in range(9999) %}{% for b in range(9999) %}{{ b }}{% endfor %}{% endfor %}";
     assert!(refused(&[("models/m.sql", endless)]).contains("fuel"));
-    let recursive = [
-        ("macros/r.sql", "{% macro again() %}{{ again() }}{% endmacro %}"),
-        ("models/m.sql", "{{ again() }}"),
+    let itself = ("macros/r.sql", "{% macro again() %}{{ again() }}{% endmacro %}");
+    let text = refused(&[itself, ("models/m.sql", "{{ again() }}")]);
+    assert!(text.starts_with("macros/r.sql:1: recursion limit exceeded"), "{text}");
+    let each_other = [
+        ("macros/a.sql", "{% macro ping() %}{{ pong() }}{% endmacro %}"),
+        ("macros/b.sql", "{% macro pong() %}{{ ping() }}{% endmacro %}"),
+        ("models/m.sql", "{{ ping() }}"),
     ];
-    let text = refused(&recursive);
+    let text = refused(&each_other);
     assert!(text.contains("nested more than") && text.contains("does it call itself?"), "{text}");
 }
 
@@ -142,7 +147,7 @@ fn settings_can_be_read_back() {
     let sql = compiled(
         &[(
             "models/a.sql",
-            "{{ config({'materialized': 'table', 'owner': 'me'}) }}{{ config.get('owner') }} {{ config.get('x', 'y') }}",
+            "{{ config({'owner': 'me'}) }}{{ config.get('owner') }} {{ config.get('x', 'y') }}",
         )],
         "a",
     );
