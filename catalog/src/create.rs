@@ -50,7 +50,11 @@ pub(crate) fn first_metadata(table: &TableName, location: String, spec: &TableSp
     })
 }
 
-fn partition_spec(table: &TableName, schema: &Schema, fields: &[PartitionBy]) -> Result<UnboundPartitionSpec> {
+fn partition_spec(
+    table: &TableName,
+    schema: &Schema,
+    fields: &[PartitionBy],
+) -> Result<UnboundPartitionSpec> {
     let refused = |column: &str, fact: String| Error::Schema {
         subject: format!("partitioning of `{table}` by `{column}`"),
         fact,
@@ -60,7 +64,8 @@ fn partition_spec(table: &TableName, schema: &Schema, fields: &[PartitionBy]) ->
         .iter()
         .try_fold(UnboundPartitionSpec::builder(), |builder: UnboundPartitionSpecBuilder, field| {
             let column = schema.field_by_name(&field.column);
-            let column = column.ok_or_else(|| refused(&field.column, "there is no such column".to_owned()))?;
+            let column =
+                column.ok_or_else(|| refused(&field.column, "there is no such column".to_owned()))?;
             let (transform, suffix) = iceberg_transform(field.transform);
             builder
                 .add_partition_field(column.id, format!("{}{suffix}", field.column), transform)

@@ -12,7 +12,9 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[non_exhaustive]
 pub enum Error {
     /// A name that no engine would accept.
-    #[error("`{name}` is not a table name\n  use NAMESPACE.NAME with letters, digits, `_` and `-`, for example bronze.orders")]
+    #[error(
+        "`{name}` is not a table name\n  use NAMESPACE.NAME with letters, digits, `_` and `-`, for example bronze.orders"
+    )]
     InvalidName {
         /// The text as given.
         name: String,
@@ -156,7 +158,7 @@ pub enum Error {
         /// What was being done, to what.
         subject: String,
         /// The library's own words.
-        source: iceberg::Error,
+        source: Box<iceberg::Error>,
     },
 }
 

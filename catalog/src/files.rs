@@ -12,8 +12,8 @@ use std::sync::Arc;
 
 use futures::{StreamExt, TryStreamExt};
 use iceberg::spec::{
-    DataContentType, DataFileFormat, ManifestContentType, ManifestEntry, ManifestFile, ManifestList, Operation,
-    Snapshot,
+    DataContentType, DataFileFormat, ManifestContentType, ManifestEntry, ManifestFile, ManifestList,
+    Operation, Snapshot,
 };
 use moka::future::Cache;
 
@@ -83,7 +83,8 @@ async fn manifests(table: &TableSnapshot, snapshot: &Snapshot) -> Result<Vec<Man
     let location = snapshot.manifest_list();
     let bytes = table.lake().inner().storage.read_object(location).await?;
     let list = ManifestList::parse_with_version(&bytes, table.metadata().format_version());
-    let list = list.map_err(|source| Error::Iceberg { subject: format!("manifest list {location}"), source })?;
+    let list =
+        list.map_err(|source| Error::Iceberg { subject: format!("manifest list {location}"), source: Box::new(source) })?;
     Ok(list.consume_entries().into_iter().collect())
 }
 
@@ -118,7 +119,8 @@ async fn read(lake: &Lake, table: &str, manifest: ManifestFile) -> Result<Arc<Ve
         return Err(refused(table, location, "the manifest is encrypted".to_owned()));
     }
     let content = manifest.load_manifest(&lake.inner().file_io).await;
-    let content = content.map_err(|source| Error::Iceberg { subject: format!("manifest {location}"), source })?;
+    let content =
+        content.map_err(|source| Error::Iceberg { subject: format!("manifest {location}"), source: Box::new(source) })?;
     let live = content.entries().iter().filter(|entry| entry.is_alive());
     let files: Result<Vec<ListedFile>> = live.map(|entry| listed(lake, table, &manifest, entry)).collect();
     let files = Arc::new(files?);
@@ -144,7 +146,10 @@ fn listed(lake: &Lake, table: &str, manifest: &ManifestFile, entry: &ManifestEnt
     let sequence_number = entry.sequence_number().ok_or_else(|| refused("it has no sequence number"))?;
     let added_by = entry.snapshot_id().ok_or_else(|| refused("nothing says which snapshot added it"))?;
     let partition_spec_id = manifest.partition_spec_id;
-    Ok(ListedFile { added_by, file: LiveFile { data_file: file.clone(), partition_spec_id, sequence_number } })
+    Ok(ListedFile {
+        added_by,
+        file: LiveFile { data_file: file.clone(), partition_spec_id, sequence_number },
+    })
 }
 
 fn refused(table: &str, file: &str, fact: String) -> Error {

@@ -16,7 +16,7 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use iceberg::MetadataLocation;
 use iceberg::io::FileIO;
-use iceberg::spec::TableMetadata;
+use iceberg::spec::{TableMetadata, ViewMetadata};
 use moka::future::Cache;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
@@ -40,6 +40,9 @@ use crate::warehouse::Warehouse;
 /// Metadata kept in memory, measured by its size as JSON.
 const METADATA_CACHE_BYTES: u64 = 32 << 20;
 
+/// Views kept in memory.
+const VIEW_CACHE_ENTRIES: u64 = 1_000;
+
 /// A handle to the lake; clones share one catalog connection pool and one object store client.
 #[derive(Clone, Debug)]
 pub struct Lake {
@@ -56,6 +59,7 @@ pub(crate) struct LakeInner {
     pub(crate) file_io: FileIO,
     pub(crate) catalog: SqlCatalog,
     pub(crate) manifests: ManifestCache,
+    views: Cache<String, Arc<ViewMetadata>>,
     metadata: Cache<String, (u32, Arc<TableMetadata>)>,
 }
 
@@ -109,6 +113,7 @@ impl Lake {
             storage,
             catalog,
             manifests: ManifestCache::new(),
+            views: Cache::new(VIEW_CACHE_ENTRIES),
             metadata,
         };
         Ok(Self { inner: Arc::new(inner) })
@@ -183,7 +188,7 @@ impl Lake {
         let location = MetadataLocation::new_with_metadata(metadata.location(), &metadata);
         metadata.write_to(&self.inner.file_io, &location).await.map_err(|source| Error::Iceberg {
             subject: format!("cannot write the first metadata of `{table}`"),
-            source,
+            source: Box::new(source),
         })?;
         let location = location.to_string();
         if self.inner.catalog.insert(table, Kind::Table, &location).await? {
@@ -237,6 +242,19 @@ impl Lake {
         let metadata = Arc::new(metadata);
         let weight = u32::try_from(json.len()).unwrap_or(u32::MAX);
         self.inner.metadata.insert(location.to_owned(), (weight, metadata.clone())).await;
+        Ok(metadata)
+    }
+
+    /// The state of a view that a metadata location names.
+    pub(crate) async fn view_metadata(&self, location: &str) -> Result<Arc<ViewMetadata>> {
+        if let Some(metadata) = self.inner.views.get(location).await {
+            return Ok(metadata);
+        }
+        let json = self.read_json(location).await?;
+        let metadata: ViewMetadata = parse(location, &json)?;
+        schema::check(metadata.current_schema())?;
+        let metadata = Arc::new(metadata);
+        self.inner.views.insert(location.to_owned(), metadata.clone()).await;
         Ok(metadata)
     }
 
@@ -302,7 +320,7 @@ impl Lake {
 }
 
 /// Parses a metadata file; what it says about itself is checked by the library while parsing.
-pub(crate) fn parse<T: serde::de::DeserializeOwned>(location: &str, json: &[u8]) -> Result<T> {
+fn parse<T: serde::de::DeserializeOwned>(location: &str, json: &[u8]) -> Result<T> {
     serde_json::from_slice(json).map_err(|error| damaged(location, error.to_string()))
 }
 

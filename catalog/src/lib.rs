@@ -15,6 +15,8 @@ mod commit;
 mod create;
 mod error;
 mod files;
+#[cfg(test)]
+mod fixture;
 mod lake;
 mod local_store;
 mod name;
@@ -26,6 +28,8 @@ mod spec;
 mod sql_catalog;
 mod storage;
 mod store;
+#[cfg(test)]
+mod testing;
 mod view;
 mod warehouse;
 mod write;

@@ -60,7 +60,8 @@ fn iceberg_fields(fields: &Fields, parent: &str, ids: &mut i32) -> Result<Vec<Ne
     *ids += fields.len() as i32;
     let mut converted = Vec::with_capacity(fields.len());
     for (id, field) in (first..).zip(fields) {
-        let path = if parent.is_empty() { field.name().clone() } else { format!("{parent}.{}", field.name()) };
+        let path =
+            if parent.is_empty() { field.name().clone() } else { format!("{parent}.{}", field.name()) };
         let field_type = iceberg_type(field.data_type(), &path, ids)?;
         let nested = NestedField::new(id, field.name(), field_type, !field.is_nullable());
         let nested = match field.metadata().get(DOC_KEY) {
@@ -94,7 +95,9 @@ fn iceberg_type(data_type: &DataType, path: &str, ids: &mut i32) -> Result<Type>
         DataType::FixedSizeBinary(width) => PrimitiveType::Fixed(u64::try_from(*width).unwrap_or_default()),
         DataType::Dictionary(_, value) => return iceberg_type(value, path, ids),
         DataType::RunEndEncoded(_, value) => return iceberg_type(value.data_type(), path, ids),
-        DataType::Struct(fields) => return Ok(Type::Struct(StructType::new(iceberg_fields(fields, path, ids)?))),
+        DataType::Struct(fields) => {
+            return Ok(Type::Struct(StructType::new(iceberg_fields(fields, path, ids)?)));
+        }
         DataType::List(element)
         | DataType::LargeList(element)
         | DataType::FixedSizeList(element, _)
@@ -140,7 +143,8 @@ fn iceberg_map(entries: &FieldRef, path: &str, ids: &mut i32) -> Result<Type> {
 }
 
 fn unsupported(path: &str, fact: String) -> Error {
-    let remedy = "cast the column to a type of Iceberg v2, such as bigint, double, decimal(38, s), timestamp or text";
+    let remedy =
+        "cast the column to a type of Iceberg v2, such as bigint, double, decimal(38, s), timestamp or text";
     Error::Schema { subject: format!("column `{path}`"), fact, remedy }
 }
 

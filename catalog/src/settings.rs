@@ -32,7 +32,8 @@ pub struct LakeSettings {
     pub name: String,
     /// Where the pointer to each table's current metadata lives.
     pub catalog: CatalogSettings,
-    /// The root of all table locations: `file:///abs/path`, `s3://bucket[/prefix]` or `memory:///`.
+    /// The root of all table locations: `file:///abs/path` (or a path, made absolute), `s3://bucket[/prefix]`
+    /// or `memory:///`. Nothing outside it is read or written.
     pub warehouse: String,
     /// How an `s3://` warehouse is reached.
     pub s3: S3Settings,
@@ -51,11 +52,11 @@ pub enum CatalogSettings {
 /// An S3-compatible store.
 #[derive(Clone, Debug, Default)]
 pub struct S3Settings {
-    /// `http://127.0.0.1:9000` for MinIO; none for AWS.
+    /// `http://127.0.0.1:9000` for MinIO; none for AWS. Only an `http://` endpoint is spoken to unencrypted.
     pub endpoint: Option<String>,
     /// Region; `us-east-1` when none is given.
     pub region: Option<String>,
-    /// Access key id.
+    /// Access key id; with none, credentials come from the environment as the AWS tools take them.
     pub access_key_id: Option<String>,
     /// Secret access key.
     pub secret_access_key: Option<Secret>,

@@ -131,7 +131,8 @@ impl TableSnapshot {
             snapshot.parent_snapshot_id().and_then(|id| metadata.snapshot_by_id(id)).map(Arc::as_ref)
         };
         // A chain that runs in a circle can only be damage; it ends after every snapshot was seen once.
-        std::iter::successors(metadata.current_snapshot().map(Arc::as_ref), parent).take(metadata.snapshots().len())
+        std::iter::successors(metadata.current_snapshot().map(Arc::as_ref), parent)
+            .take(metadata.snapshots().len())
     }
 
     /// All live data files; refused when the snapshot has delete files, which this version cannot apply.

@@ -14,7 +14,9 @@
 use std::path::Path;
 use std::time::Duration;
 
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
 use sqlx::{Row, Sqlite, Transaction};
 
 use crate::error::{Error, Result};
@@ -133,7 +135,8 @@ impl SqlCatalog {
             sqlx::query(statement).execute(&self.pool).await.map_err(|error| self.failed("open", &error))?;
         }
         // A catalog of an older writer has no such column; adding it is the owner's decision.
-        let probe = sqlx::query("SELECT iceberg_type FROM iceberg_tables LIMIT 1").fetch_optional(&self.pool).await;
+        let probe =
+            sqlx::query("SELECT iceberg_type FROM iceberg_tables LIMIT 1").fetch_optional(&self.pool).await;
         probe.map(|_| ()).map_err(|error| self.failed("open", &error))
     }
 
@@ -309,7 +312,9 @@ fn failed(action: &'static str, location: &str, error: &sqlx::Error) -> Error {
         }
         Some(5 | 6) => "another process holds the database; end it, or try again when it is done",
         Some(8 | 14 | 3) => "give this user the right to write the file and its folder",
-        Some(11 | 26) => "the file is not a SQLite database or is damaged; restore it, or choose another path",
+        Some(11 | 26) => {
+            "the file is not a SQLite database or is damaged; restore it, or choose another path"
+        }
         Some(13) => "free space on the disk",
         _ => "check that the file and its folder can be read and written",
     };

@@ -97,7 +97,8 @@ impl Storage for LakeStorage {
     }
 
     async fn metadata(&self, path: &str) -> IcebergResult<FileMetadata> {
-        let meta = self.store.head(&self.path(path)?).await.map_err(|error| io_error("read", path, &error))?;
+        let meta =
+            self.store.head(&self.path(path)?).await.map_err(|error| io_error("read", path, &error))?;
         Ok(FileMetadata { size: meta.size })
     }
 
@@ -117,7 +118,11 @@ impl Storage for LakeStorage {
 
     async fn writer(&self, path: &str) -> IcebergResult<Box<dyn FileWrite>> {
         self.path(path)?;
-        Ok(Box::new(WholeWriter { storage: self.clone(), location: path.to_owned(), parts: Some(Vec::new()) }))
+        Ok(Box::new(WholeWriter {
+            storage: self.clone(),
+            location: path.to_owned(),
+            parts: Some(Vec::new()),
+        }))
     }
 
     async fn delete(&self, path: &str) -> IcebergResult<()> {

@@ -92,7 +92,8 @@ fn s3(settings: &S3Settings, bucket: &str, patience: &Patience) -> Result<Amazon
         let url = url.ok_or_else(|| invalid_endpoint(endpoint))?;
         // Without encryption only where the address says so.
         options = options.with_allow_http(url.scheme() == "http");
-        builder = builder.with_endpoint(endpoint.trim_end_matches('/')).with_virtual_hosted_style_request(false);
+        builder =
+            builder.with_endpoint(endpoint.trim_end_matches('/')).with_virtual_hosted_style_request(false);
     }
     if let Some(region) = &settings.region {
         builder = builder.with_region(region);
@@ -154,7 +155,11 @@ fn full_text(error: &object_store::Error) -> String {
 fn explain(error: &object_store::Error, text: &str) -> (String, &'static str, bool) {
     let has = |words: &[&str]| words.iter().any(|word| text.contains(word));
     if has(&["NoSuchBucket"]) {
-        return ("the bucket does not exist".to_owned(), "create the bucket, or correct the warehouse", false);
+        return (
+            "the bucket does not exist".to_owned(),
+            "create the bucket, or correct the warehouse",
+            false,
+        );
     }
     if has(&["InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken", "ExpiredToken"]) {
         let fact = "the store does not know these credentials".to_owned();
@@ -173,8 +178,20 @@ fn explain(error: &object_store::Error, text: &str) -> (String, &'static str, bo
         let fact = "no credentials were given, and the machine offers none".to_owned();
         return (fact, "set the access key id and the secret access key", false);
     }
-    if has(&["onnection refused", "error sending request", "dns error", "timed out", "error trying to connect"]) {
-        return (format!("nothing answers ({})", one_line(text)), UNREACHABLE, true);
+    if has(&[
+        "onnection refused",
+        "error sending request",
+        "dns error",
+        "timed out",
+        "error trying to connect",
+    ]) {
+        let reason = text.rsplit("HTTP error: ").next().unwrap_or(text);
+        let address = address(text).map(|address| format!(" at {address}")).unwrap_or_default();
+        return (format!("nothing answers{address} ({})", one_line(reason)), UNREACHABLE, true);
+    }
+    if has(&["non-2xx status code: 404", "non-2xx status code: 405"]) {
+        let fact = format!("what answers is not an S3 store ({})", one_line(text));
+        return (fact, "correct the S3 endpoint", false);
     }
     if has(&["No space left", "StorageFull"]) {
         return (one_line(text), "free space in the store", true);
@@ -184,6 +201,13 @@ fn explain(error: &object_store::Error, text: &str) -> (String, &'static str, bo
         return ("it does not exist".to_owned(), remedy, false);
     }
     (one_line(text), "look at the store's own log for the reason", true)
+}
+
+/// The scheme, host and port of the URL that a message mentions.
+fn address(text: &str) -> Option<String> {
+    let url =
+        text.split_whitespace().find(|word| word.starts_with("http://") || word.starts_with("https://"))?;
+    Some(Url::parse(url).ok()?.origin().ascii_serialization())
 }
 
 /// A long answer, such as an XML page, cut to what fits a message.

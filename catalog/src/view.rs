@@ -4,6 +4,8 @@
 //! View -> view metadata file (a new version of the old one, if any) -> row of type VIEW in the catalog
 //! ```
 
+use std::sync::Arc;
+
 use arrow::datatypes::SchemaRef;
 use chrono::{DateTime, Utc};
 use iceberg::NamespaceIdent;
@@ -15,7 +17,7 @@ use object_store::ObjectStoreExt;
 use uuid::Uuid;
 
 use crate::error::{Error, Result};
-use crate::lake::{Lake, parse};
+use crate::lake::Lake;
 use crate::name::TableName;
 use crate::schema;
 use crate::sql_catalog::{Kind, Swap, SwapOutcome};
@@ -44,7 +46,7 @@ pub(crate) async fn put(lake: &Lake, view: View, now: DateTime<Utc>) -> Result<(
     for _ in 0..ATTEMPTS_MAX {
         let base = match lake.inner().catalog.entry(&view.name).await? {
             Some((Kind::Table, _)) => return Err(Error::NameTaken { name: view.name, by: "a table" }),
-            Some((Kind::View, location)) => Some((read(lake, &location).await?, location)),
+            Some((Kind::View, location)) => Some((lake.view_metadata(&location).await?, location)),
             None => None,
         };
         if let Some((metadata, _)) = &base
@@ -84,26 +86,22 @@ async fn publish(lake: &Lake, name: &TableName, expected: Option<String>, new: S
 /// The view of that name, if there is one.
 pub(crate) async fn find(lake: &Lake, name: &TableName) -> Result<Option<View>> {
     let Some((Kind::View, location)) = lake.inner().catalog.entry(name).await? else { return Ok(None) };
-    let metadata = read(lake, &location).await?;
+    let metadata = lake.view_metadata(&location).await?;
     let sql = sql(&metadata).ok_or_else(|| Error::File {
         subject: format!("view `{name}` ({location})"),
         fact: format!("it has no query in the dialect `{DIALECT}`"),
         remedy: "query it with the engine that made it, or put the view again",
     })?;
-    schema::check(metadata.current_schema())?;
     let schema = schema::to_arrow(metadata.current_schema());
     Ok(Some(View { name: name.clone(), sql: sql.to_owned(), schema }))
-}
-
-async fn read(lake: &Lake, location: &str) -> Result<ViewMetadata> {
-    let json = lake.read_json(location).await?;
-    parse(location, &json)
 }
 
 /// The query of the current version in our dialect.
 fn sql(metadata: &ViewMetadata) -> Option<&str> {
     metadata.current_version().representations().iter().find_map(|representation| match representation {
-        ViewRepresentation::Sql(query) if query.dialect.eq_ignore_ascii_case(DIALECT) => Some(query.sql.as_str()),
+        ViewRepresentation::Sql(query) if query.dialect.eq_ignore_ascii_case(DIALECT) => {
+            Some(query.sql.as_str())
+        }
         ViewRepresentation::Sql(_) => None,
     })
 }
@@ -112,10 +110,13 @@ fn next_version(
     lake: &Lake,
     view: &View,
     schema: Schema,
-    base: Option<ViewMetadata>,
+    base: Option<Arc<ViewMetadata>>,
     now: DateTime<Utc>,
 ) -> Result<ViewMetadata> {
-    let refused = |source: iceberg::Error| Error::Iceberg { subject: format!("view `{}`", view.name), source };
+    let refused = |source: iceberg::Error| Error::Iceberg {
+        subject: format!("view `{}`", view.name),
+        source: Box::new(source),
+    };
     let representations = serde_json::json!([{"type": "sql", "sql": view.sql, "dialect": DIALECT}]);
     let representations: ViewRepresentations =
         serde_json::from_value(representations).map_err(|error| refused(error.into()))?;
@@ -128,7 +129,7 @@ fn next_version(
         .with_summary([("engine-name".to_owned(), "sluice".to_owned())].into())
         .build();
     let builder = match base {
-        Some(base) => base.into_builder().set_current_version(version, schema),
+        Some(base) => ViewMetadata::clone(&base).into_builder().set_current_version(version, schema),
         None => {
             let location = lake.inner().warehouse.location_of(&view.name);
             ViewMetadataBuilder::new(location, schema, version, ViewFormatVersion::V1, Default::default())

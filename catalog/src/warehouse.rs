@@ -45,31 +45,33 @@ pub(crate) enum Kind {
 impl Warehouse {
     /// Finds out where `text` points; a local folder is created, and named by its absolute path.
     pub(crate) async fn resolve(text: &str) -> Result<Self> {
-        let text = text.trim_end_matches('/');
-        if let Some(rest) = text.strip_prefix("s3://") {
+        let trimmed = text.trim_end_matches('/');
+        if text.starts_with("s3://") {
+            let rest = trimmed.strip_prefix("s3://").unwrap_or_default();
             let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
-            let root = if prefix.is_empty() { format!("s3://{bucket}") } else { text.to_owned() };
-            return Self::new(Kind::S3 { bucket: bucket.to_owned() }, &format!("s3://{bucket}"), root, prefix);
+            let store_url = format!("s3://{bucket}");
+            return Self::new(Kind::S3 { bucket: bucket.to_owned() }, &store_url, trimmed.to_owned(), prefix);
         }
-        if let Some(rest) = text.strip_prefix("memory:") {
+        if let Some(rest) = trimmed.strip_prefix("memory:") {
             let prefix = rest.trim_start_matches('/');
             let root = if prefix.is_empty() { "memory://".to_owned() } else { format!("memory:///{prefix}") };
             return Self::new(Kind::Memory, "memory:///", root, prefix);
         }
         let folder = text.strip_prefix("file://").unwrap_or(text);
-        if folder.contains("://") {
+        if folder.is_empty() || folder.contains("://") {
             return Err(invalid("the warehouse is of an unknown kind", text));
         }
-        let folder = local_folder(if folder.is_empty() { "/" } else { folder }).await?;
-        Self::new(Kind::File, "file:///", format!("file://{}", folder.trim_end_matches('/')), &folder)
+        let folder = local_folder(folder).await?;
+        let root = format!("file://{}", folder.trim_end_matches('/'));
+        Self::new(Kind::File, "file:///", root, &folder)
     }
 
     fn new(kind: Kind, store_url: &str, root: String, path: &str) -> Result<Self> {
-        let store_url = Url::parse(store_url).map_err(|_| invalid("the warehouse is not a URL", &root))?;
-        let path = Path::parse(path).map_err(|_| invalid("the warehouse is not a URL", &root))?;
         if matches!(&kind, Kind::S3 { bucket } if bucket.is_empty()) {
             return Err(invalid("the warehouse names no bucket", &root));
         }
+        let store_url = Url::parse(store_url).map_err(|_| invalid("the warehouse is not a URL", &root))?;
+        let path = Path::parse(path).map_err(|_| invalid("the warehouse is not a URL", &root))?;
         Ok(Self { kind, store_url, root, path })
     }
 

@@ -13,8 +13,19 @@ fn a_name_is_two_parts() {
 #[test]
 fn what_could_leave_the_folder_or_the_identifier_is_refused() {
     let long = format!("bronze.{}", "x".repeat(201));
-    let refused =
-        ["orders", "", ".", "bronze.", ".orders", "a.b.c", "bronze.a/b", "...", "bronze.a b", "b.a'--", "b.é\u{0}"];
+    let refused = [
+        "orders",
+        "",
+        ".",
+        "bronze.",
+        ".orders",
+        "a.b.c",
+        "bronze.a/b",
+        "...",
+        "bronze.a b",
+        "b.a'--",
+        "b.é\u{0}",
+    ];
     for text in refused.into_iter().chain([long.as_str()]) {
         let error = text.parse::<TableName>().unwrap_err();
         assert!(matches!(&error, Error::InvalidName { name } if name.contains(text)), "{text}: {error}");

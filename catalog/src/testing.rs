@@ -1,0 +1,58 @@
+//! Lakes for unit tests: in memory, and in a folder that goes away with the test.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use tempfile::TempDir;
+
+use crate::lake::{Created, Lake};
+use crate::name::TableName;
+use crate::settings::LakeSettings;
+use crate::snapshot::TableSnapshot;
+use crate::spec::TableSpec;
+
+/// A lake and the folder it needs.
+pub(crate) struct TestLake {
+    pub(crate) lake: Lake,
+    pub(crate) dir: TempDir,
+}
+
+/// Settings of a lake whose files are in memory and whose catalog is in `dir`.
+pub(crate) fn memory_settings(dir: &TempDir) -> LakeSettings {
+    LakeSettings { warehouse: "memory:///".to_owned(), ..LakeSettings::local(dir.path()) }
+}
+
+/// A lake whose files are in memory.
+pub(crate) async fn memory_lake() -> TestLake {
+    let dir = tempfile::tempdir().unwrap();
+    let lake = Lake::open(memory_settings(&dir)).await.unwrap();
+    TestLake { lake, dir }
+}
+
+/// A lake in a folder.
+pub(crate) async fn local_lake() -> TestLake {
+    let dir = tempfile::tempdir().unwrap();
+    let lake = Lake::open(LakeSettings::local(dir.path())).await.unwrap();
+    TestLake { lake, dir }
+}
+
+/// `id` (long, required) and `name` (string).
+pub(crate) fn two_columns() -> SchemaRef {
+    Arc::new(Schema::new(vec![
+        Field::new("id", DataType::Int64, false),
+        Field::new("name", DataType::Utf8, true),
+    ]))
+}
+
+/// Parses a name that is valid.
+pub(crate) fn name(text: &str) -> TableName {
+    text.parse().unwrap()
+}
+
+/// A new table of [`two_columns`].
+pub(crate) async fn new_table(lake: &Lake, table: &str) -> TableSnapshot {
+    match lake.create(&name(table), TableSpec::new(two_columns())).await.unwrap() {
+        Created::New(table) => table,
+        Created::Existed(_) => panic!("{table} was there already"),
+    }
+}
