@@ -25,7 +25,9 @@ pub enum Error {
         remedy: &'static str,
     },
     /// A topic that Kafka does not have.
-    #[error("topic `{topic}` does not exist at {brokers}\n  create it with `sluice topics apply`, or remove it from the topics file")]
+    #[error(
+        "topic `{topic}` does not exist at {brokers}\n  create it with `sluice topics apply`, or remove it from the topics file"
+    )]
     UnknownTopic {
         /// The topic.
         topic: String,
@@ -46,7 +48,9 @@ pub enum Error {
         remedy: &'static str,
     },
     /// A table exists with other columns than the topics file says.
-    #[error("table `{table}` does not fit the topics file: {fact}\n  change the topics file, or land into a table of another name")]
+    #[error(
+        "table `{table}` does not fit the topics file: {fact}\n  change the topics file, or land into a table of another name"
+    )]
     Table {
         /// The table.
         table: TableName,
@@ -111,7 +115,9 @@ pub enum Error {
         source: std::io::Error,
     },
     /// A thread of the pipeline ended without saying why.
-    #[error("{part} stopped unexpectedly; nothing uncommitted was landed\n  start again and report this with the log")]
+    #[error(
+        "{part} stopped unexpectedly; nothing uncommitted was landed\n  start again and report this with the log"
+    )]
     Broken {
         /// Which part.
         part: &'static str,

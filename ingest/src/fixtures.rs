@@ -51,7 +51,8 @@ pub(crate) fn events() -> Topic {
 
 /// A topic whose events all land in one table, without looking at their type.
 pub(crate) fn plain(topic_name: &str, table: &str) -> Topic {
-    let columns = vec![column("event_id", Kind::String, Required::Always), column("n", Kind::Int, Required::Never)];
+    let columns =
+        vec![column("event_id", Kind::String, Required::Always), column("n", Kind::Int, Required::Never)];
     let route = Route { table: name(table), event_types: Vec::new(), columns, partition_by: Vec::new() };
     topic(topic_name, vec![route])
 }

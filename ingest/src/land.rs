@@ -297,7 +297,8 @@ async fn commit(
     parts: Vec<(usize, Vec<SourceRanges>)>,
     writers: BTreeMap<usize, TableWriter>,
 ) -> Outcome {
-    let finishing = writers.into_iter().map(async |(table, writer)| Ok::<_, Error>((table, writer.finish().await?)));
+    let finishing =
+        writers.into_iter().map(async |(table, writer)| Ok::<_, Error>((table, writer.finish().await?)));
     let mut staged: BTreeMap<usize, StagedFiles> = try_join_all(finishing).await?.into_iter().collect();
     let rows = staged.iter().map(|(table, files)| (*table, files.row_count())).collect();
     let commits = parts.into_iter().map(|(table, offsets)| Commit {

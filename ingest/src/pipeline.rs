@@ -176,7 +176,9 @@ async fn ask_kafka(plan: Arc<Plan>, settings: Arc<IngestSettings>) -> Result<(Ar
         let cluster = probe.cluster_id();
         Ok((Arc::new(probe), cluster))
     };
-    tokio::task::spawn_blocking(ask).await.map_err(|_| Error::Broken { part: "the first question to Kafka" })?
+    tokio::task::spawn_blocking(ask)
+        .await
+        .map_err(|_| Error::Broken { part: "the first question to Kafka" })?
 }
 
 /// The time of a commit.

@@ -136,7 +136,9 @@ impl Plan {
         }
         Err(Error::Topics {
             topic: topic.name.clone(),
-            fact: format!("its route into `{name}` has other columns or partitioning than another route into it"),
+            fact: format!(
+                "its route into `{name}` has other columns or partitioning than another route into it"
+            ),
             remedy: "make them equal, or choose another table",
         })
     }

@@ -96,7 +96,8 @@ impl Progress {
     pub(crate) fn add_consumed(&self, topic: &str, messages: usize, bytes: usize) {
         self.consumed.fetch_add(messages as u64, Relaxed);
         self.consumed_bytes.fetch_add(bytes as u64, Relaxed);
-        metrics::counter!("sluice_ingest_consumed_total", "topic" => topic.to_owned()).increment(messages as u64);
+        metrics::counter!("sluice_ingest_consumed_total", "topic" => topic.to_owned())
+            .increment(messages as u64);
         metrics::counter!("sluice_ingest_consumed_bytes_total", "topic" => topic.to_owned())
             .increment(bytes as u64);
     }

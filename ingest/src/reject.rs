@@ -77,7 +77,11 @@ pub(crate) fn schema() -> SchemaRef {
 }
 
 /// The rejected messages of a batch as rows, in the order of their offsets.
-pub(crate) fn batch(topic: &str, raw: &RawBatch, mut rejects: Vec<Reject>) -> Result<RecordBatch, ArrowError> {
+pub(crate) fn batch(
+    topic: &str,
+    raw: &RawBatch,
+    mut rejects: Vec<Reject>,
+) -> Result<RecordBatch, ArrowError> {
     rejects.sort_unstable_by_key(|reject| reject.message);
     let (mut causes, mut errors) = (StringBuilder::new(), StringBuilder::new());
     let (mut keys, mut payloads) = (BinaryBuilder::new(), BinaryBuilder::new());

@@ -15,30 +15,26 @@
 //! - Rebalances are answered by the pipeline's commands: after the commit, or after looking where to start.
 
 pub(crate) mod client;
+mod group;
 mod partition;
+mod ports;
 pub(crate) mod probe;
 pub(crate) mod raw;
 pub(crate) mod start;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, TrySendError};
+use std::sync::mpsc::{RecvTimeoutError, TryRecvError, TrySendError};
 use std::time::{Duration, Instant};
 
-use rdkafka::Offset;
 use rdkafka::config::FromClientConfigAndContext;
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
-use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::{BorrowedMessage, Message};
-use rdkafka::types::RDKafkaErrorCode;
-use sluice_catalog::OffsetRange;
-use tokio::sync::mpsc::UnboundedSender;
 
-use self::client::{Context, Named, Rebalance, give_back, list, take};
+use self::client::{Context, Named};
 use self::partition::Partition;
-use self::raw::RawBatch;
-use self::start::Start;
-use crate::budget::{Budget, Reservation};
+pub(crate) use self::ports::{Command, Event, Parcel, Ports, Seal};
+use crate::budget::Budget;
 use crate::error::{Error, Result};
 use crate::kafka::redact;
 use crate::pipeline::{IngestSettings, now_micros};
@@ -54,59 +50,6 @@ const FLUSH_AGE: Duration = Duration::from_millis(200);
 const UNFLUSHED_MAX: usize = 16 << 20;
 /// How long reading waits for room before partitions are paused.
 const PATIENCE: Duration = Duration::from_secs(2);
-
-/// What the pipeline tells the polling thread.
-#[derive(Debug)]
-pub(crate) enum Command {
-    /// Answer the last assignment: read these partitions from these offsets.
-    Start(Vec<Start>),
-    /// Answer the last revocation: everything of these partitions is committed or dropped.
-    Release(Vec<(usize, i32)>),
-    /// An epoch is committed: the next may be sealed; the group learns the offsets for its lag display.
-    Committed(Vec<(usize, i32, i64)>),
-    /// Read no more; seal what there is.
-    Stop,
-}
-
-/// What the polling thread tells the pipeline.
-#[derive(Debug)]
-pub(crate) enum Event {
-    /// The group gave these partitions to this worker (topic number, partition).
-    Assigned(Vec<(usize, i32)>),
-    /// The group takes these partitions away; what was read of them is sealed.
-    Revoked { partitions: Vec<(usize, i32)>, lost: bool },
-    /// An epoch is complete.
-    Sealed(Seal),
-    /// After [`Command::Stop`]: the last epoch is sealed.
-    Drained,
-    /// Reading cannot go on.
-    Failed(Error),
-}
-
-/// An epoch: everything read between two commits.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Seal {
-    pub(crate) epoch: u64,
-    /// Raw batches that belong to it.
-    pub(crate) batches: u64,
-    pub(crate) messages: u64,
-    /// Ranges by topic number and partition.
-    pub(crate) ranges: BTreeMap<usize, BTreeMap<i32, OffsetRange>>,
-}
-
-/// A raw batch with its share of the memory budget.
-#[derive(Debug)]
-pub(crate) struct Parcel {
-    pub(crate) raw: RawBatch,
-    pub(crate) reservation: Reservation,
-}
-
-/// The ends of the channels that the polling thread holds.
-pub(crate) struct Ports {
-    pub(crate) commands: Receiver<Command>,
-    pub(crate) events: UnboundedSender<Event>,
-    pub(crate) batches: SyncSender<Parcel>,
-}
 
 /// An answer the group still waits for.
 #[derive(Debug)]
@@ -192,18 +135,7 @@ impl Source {
             // Nobody listening means that the session is over anyway.
             let _ = self.ports.events.send(Event::Failed(error));
         }
-        self.consumer.context().close();
-        let answer = match self.owed.take() {
-            Some(Owed::Assign(partitions)) => {
-                list(partitions.iter().map(|(topic, partition)| (topic.as_str(), *partition, Offset::Beginning)))
-                    .and_then(|list| take(&self.consumer, &list))
-            }
-            Some(Owed::Revoke(partitions)) => give_back(&self.consumer, &partitions),
-            None => Ok(()),
-        };
-        if let Err(error) = answer {
-            tracing::debug!(%error, "rebalance while closing");
-        }
+        self.leave();
     }
 
     fn work(&mut self) -> Result<()> {
@@ -240,15 +172,7 @@ impl Source {
     fn obey(&mut self, command: Command) -> Result<()> {
         match command {
             Command::Start(starts) => self.start(&starts).map_err(|source| self.group_error(source)),
-            Command::Release(partitions) => {
-                let named: Vec<Named> = partitions.iter().map(|key| self.named(*key)).collect();
-                for (key, (topic, partition)) in partitions.iter().zip(&named) {
-                    self.partitions.remove(key);
-                    self.progress.forget(topic, *partition);
-                }
-                self.owed = None;
-                give_back(&self.consumer, &named).map_err(|source| self.group_error(source))
-            }
+            Command::Release(partitions) => self.release(&partitions),
             Command::Committed(offsets) => {
                 self.outstanding = self.outstanding.saturating_sub(1);
                 self.show_offsets(&offsets);
@@ -258,55 +182,16 @@ impl Source {
                 self.stopping = true;
                 self.seal();
                 let _ = self.ports.events.send(Event::Drained);
-                Ok(())
+                self.set_paused(true)
             }
         }
-    }
-
-    fn rebalance(&mut self, rebalance: Rebalance) -> Result<()> {
-        match rebalance {
-            Rebalance::Assign(partitions) => {
-                let keys = self.keys(&partitions);
-                tracing::info!(?partitions, "assigned");
-                self.owed = Some(Owed::Assign(partitions));
-                let _ = self.ports.events.send(Event::Assigned(keys));
-            }
-            Rebalance::Revoke { partitions, lost } => {
-                let keys = self.keys(&partitions);
-                tracing::info!(?partitions, lost, "revoked");
-                for key in &keys {
-                    if let Some(partition) = self.partitions.get_mut(key) {
-                        partition.revoked = true;
-                    }
-                }
-                self.owed = Some(Owed::Revoke(partitions));
-                self.seal();
-                let _ = self.ports.events.send(Event::Revoked { partitions: keys, lost });
-            }
-        }
-        Ok(())
-    }
-
-    fn start(&mut self, starts: &[Start]) -> KafkaResult<()> {
-        let mut offsets = Vec::with_capacity(starts.len());
-        for start in starts {
-            let name = self.plan.topics[start.topic].name.as_str();
-            offsets.push((name, start.partition, Offset::Offset(start.offset)));
-            let partition = Partition::new(start.topic, start.partition, start.offset);
-            self.partitions.insert((start.topic, start.partition), partition);
-            self.progress.set_committed(name, start.partition, start.offset);
-        }
-        let offsets = list(offsets)?;
-        self.owed = None;
-        take(&self.consumer, &offsets)?;
-        if self.paused && offsets.count() > 0 { self.consumer.pause(&offsets) } else { Ok(()) }
     }
 
     /// Waits for room a while, then pauses; resumes when there is room again.
     fn has_room(&mut self) -> Result<bool> {
         let full = !self.waiting.is_empty() || self.budget.is_high();
         if self.paused {
-            if self.waiting.is_empty() && self.budget.is_low() {
+            if self.waiting.is_empty() && self.budget.is_low() && !self.stopping {
                 self.set_paused(false)?;
             }
             return Ok(true); // Paused partitions give no messages, and the group must be served.
@@ -323,7 +208,13 @@ impl Source {
 
     fn set_paused(&mut self, pause: bool) -> Result<()> {
         let used = self.budget.used();
-        tracing::info!(used, limit = self.settings.memory_budget, pause, "memory budget: partitions");
+        tracing::info!(
+            used,
+            limit = self.settings.memory_budget,
+            stopping = self.stopping,
+            pause,
+            "partitions"
+        );
         (self.paused, self.blocked_since) = (pause, None);
         let assigned = self.consumer.assignment().and_then(|partitions| {
             if pause { self.consumer.pause(&partitions) } else { self.consumer.resume(&partitions) }
@@ -371,7 +262,8 @@ impl Source {
     }
 
     fn flush_all(&mut self) {
-        let keys: Vec<_> = self.partitions.iter().filter(|(_, p)| p.has_messages()).map(|(key, _)| *key).collect();
+        let keys: Vec<_> =
+            self.partitions.iter().filter(|(_, p)| p.has_messages()).map(|(key, _)| *key).collect();
         for key in keys {
             self.flush(key);
         }
@@ -380,7 +272,8 @@ impl Source {
     }
 
     fn flush(&mut self, key: (usize, i32)) {
-        let Some(raw) = self.partitions.get_mut(&key).and_then(|p| p.cut(self.seal.epoch, now_micros())) else {
+        let Some(raw) = self.partitions.get_mut(&key).and_then(|p| p.cut(self.seal.epoch, now_micros()))
+        else {
             return;
         };
         self.seal.batches += 1;
@@ -425,60 +318,5 @@ impl Source {
         let _ = self.ports.events.send(Event::Sealed(std::mem::replace(&mut self.seal, next)));
         (self.epoch_began, self.epoch_bytes) = (None, 0);
         self.outstanding += 1;
-    }
-
-    /// Tells the group where the tables are; only the lag display of other tools reads it.
-    fn show_offsets(&self, offsets: &[(usize, i32, i64)]) {
-        let known = offsets.iter().map(|(topic, partition, next)| {
-            self.progress.set_committed(&self.plan.topics[*topic].name, *partition, *next);
-            (self.plan.topics[*topic].name.as_str(), *partition, Offset::Offset(*next))
-        });
-        let shown = list(known).and_then(|list| self.consumer.commit(&list, CommitMode::Async));
-        if let Err(error) = shown {
-            tracing::debug!(%error, "offsets of the group for display");
-        }
-    }
-
-    fn fault(&self, error: KafkaError) -> Result<()> {
-        let fatal = match &error {
-            KafkaError::MessageConsumption(code) => matches!(
-                code,
-                // The position is outside the log: looking again says exactly how.
-                RDKafkaErrorCode::AutoOffsetReset
-                    | RDKafkaErrorCode::OffsetOutOfRange
-                    | RDKafkaErrorCode::UnknownTopicOrPartition
-                    | RDKafkaErrorCode::UnknownTopic
-                    | RDKafkaErrorCode::TopicAuthorizationFailed
-                    | RDKafkaErrorCode::GroupAuthorizationFailed
-                    | RDKafkaErrorCode::Authentication
-            ),
-            KafkaError::MessageConsumptionFatal(_) => true,
-            _ => false,
-        };
-        if fatal {
-            return Err(self.group_error(error));
-        }
-        tracing::warn!(%error, "reading from Kafka; the client goes on by itself");
-        Ok(())
-    }
-
-    fn group_error(&self, source: KafkaError) -> Error {
-        Error::Kafka {
-            action: format!("read in the consumer group `{}`", self.settings.group),
-            brokers: self.settings.kafka.brokers.clone(),
-            source,
-            remedy: "check the topics, the rights of this client and the Kafka options",
-        }
-    }
-
-    fn keys(&self, partitions: &[Named]) -> Vec<(usize, i32)> {
-        partitions
-            .iter()
-            .filter_map(|(topic, partition)| Some((self.plan.topic_index(topic)?, *partition)))
-            .collect()
-    }
-
-    fn named(&self, (topic, partition): (usize, i32)) -> Named {
-        (self.plan.topics[topic].name.clone(), partition)
     }
 }

@@ -49,7 +49,12 @@ impl io::Write for Nothing {
 }
 
 /// Reads `total` messages from the start of the topic.
-pub(super) fn measure(kafka: &KafkaSettings, topic: &Topic, total: u64, threads: usize) -> Result<Measured, Failure> {
+pub(super) fn measure(
+    kafka: &KafkaSettings,
+    topic: &Topic,
+    total: u64,
+    threads: usize,
+) -> Result<Measured, Failure> {
     let consumer = consumer(kafka, topic)?;
     let schema = schema(topic);
     let (raw_in, raw_out) = sync_channel::<Raw>(threads * 2);
@@ -135,7 +140,11 @@ fn schema(topic: &Topic) -> SchemaRef {
     Arc::new(Schema::new(fields))
 }
 
-fn decode(raw: &Mutex<Receiver<Raw>>, schema: SchemaRef, out: impl Fn(RecordBatch) -> bool) -> Result<(), Failure> {
+fn decode(
+    raw: &Mutex<Receiver<Raw>>,
+    schema: SchemaRef,
+    out: impl Fn(RecordBatch) -> bool,
+) -> Result<(), Failure> {
     let mut decoder = ReaderBuilder::new(schema).with_batch_size(ROWS).build_decoder()?;
     loop {
         let next = raw.lock().unwrap_or_else(PoisonError::into_inner).recv();
@@ -153,7 +162,8 @@ fn decode(raw: &Mutex<Receiver<Raw>>, schema: SchemaRef, out: impl Fn(RecordBatc
 
 fn write(batches: &Receiver<RecordBatch>, schema: SchemaRef) -> Result<u64, Failure> {
     let zstd = Compression::ZSTD(ZstdLevel::try_new(1)?);
-    let properties = WriterProperties::builder().set_compression(zstd).set_max_row_group_row_count(Some(256 << 10));
+    let properties =
+        WriterProperties::builder().set_compression(zstd).set_max_row_group_row_count(Some(256 << 10));
     let mut writer = ArrowWriter::try_new(Nothing, schema, Some(properties.build()))?;
     let mut rows = 0;
     for batch in batches {

@@ -32,7 +32,9 @@ pub(crate) fn column(kind: Kind, texts: &StringArray) -> Result<(ArrayRef, Vec<M
             let value = integer(text, "a 32-bit integer")?;
             i32::try_from(value).map_err(|_| "is out of range for a 32-bit integer".to_owned())
         })),
-        Kind::Long => Arc::new(parse::<Int64Type>(texts, &mut misfits, |text| integer(text, "a 64-bit integer"))),
+        Kind::Long => {
+            Arc::new(parse::<Int64Type>(texts, &mut misfits, |text| integer(text, "a 64-bit integer")))
+        }
         Kind::Double => Arc::new(parse::<Float64Type>(texts, &mut misfits, double)),
         Kind::Boolean => Arc::new(booleans(texts, &mut misfits)),
         Kind::Decimal(precision, scale) => {

@@ -22,7 +22,7 @@ use arrow::record_batch::RecordBatch;
 
 use super::{Decode, Decoded};
 use crate::reject::{Cause, Reject};
-use crate::source::raw::{RawBatch, ROWS_MAX};
+use crate::source::raw::{ROWS_MAX, RawBatch};
 
 /// Nesting beyond this is rejected.
 const DEPTH_MAX: usize = 128;
@@ -116,7 +116,12 @@ impl Json {
     }
 
     /// Keeps the messages that are one whole object, rejects the others.
-    fn sift(&self, raw: &RawBatch, messages: &[u32], rejects: &mut Vec<Reject>) -> Result<Vec<u32>, ArrowError> {
+    fn sift(
+        &self,
+        raw: &RawBatch,
+        messages: &[u32],
+        rejects: &mut Vec<Reject>,
+    ) -> Result<Vec<u32>, ArrowError> {
         let mut good = Vec::with_capacity(messages.len());
         let mut decoder = self.build(BLOCK)?;
         for &message in messages {
@@ -176,9 +181,10 @@ fn feed(decoder: &mut Decoder, payload: &[u8]) -> Result<(), Stop> {
         }
         Ok(used) if used < payload.len() => Err(several()),
         Ok(_) if decoder.len() > before + 1 => Err(several()),
-        Ok(_) if decoder.has_partial_record() || decoder.len() != before + 1 => {
-            Err(Stop { cause: Cause::Malformed, text: "the message ends before its JSON object does".to_owned() })
-        }
+        Ok(_) if decoder.has_partial_record() || decoder.len() != before + 1 => Err(Stop {
+            cause: Cause::Malformed,
+            text: "the message ends before its JSON object does".to_owned(),
+        }),
         Ok(_) => Ok(()),
     }
 }

@@ -66,8 +66,13 @@ pub(crate) async fn run(shared: &Shared, budget: Arc<Budget>, stop: &Cancellatio
     let (landings_in, landings) = mpsc::channel(threads * 2);
     let ports = Ports { commands: obeyed, events: events_in.clone(), batches: raw_in };
     let (plan, settings) = (Arc::clone(&shared.plan), Arc::clone(&shared.settings));
-    let source =
-        Source::new(Arc::clone(&plan), Arc::clone(&settings), Arc::clone(&shared.progress), Arc::clone(&budget), ports)?;
+    let source = Source::new(
+        Arc::clone(&plan),
+        Arc::clone(&settings),
+        Arc::clone(&shared.progress),
+        Arc::clone(&budget),
+        ports,
+    )?;
     let raw_out = Arc::new(Mutex::new(raw_out));
     let mut handles = vec![spawn("sluice-poll", events_in.clone(), move || source.run())?];
     for _ in 0..threads {

@@ -47,9 +47,10 @@ fn fits(table: &TablePlan, snapshot: &TableSnapshot) -> Result<()> {
             Ok(_) => {}
         }
     }
-    let extra = found.fields().iter().find(|field| {
-        !field.is_nullable() && table.schema.field_with_name(field.name()).is_err()
-    });
+    let extra = found
+        .fields()
+        .iter()
+        .find(|field| !field.is_nullable() && table.schema.field_with_name(field.name()).is_err());
     match extra {
         Some(field) => fault(format!("its required column `{}` is not in the topics file", field.name())),
         None => Ok(()),

@@ -167,7 +167,8 @@ async fn two_workers_share_the_partitions_and_hand_them_over() {
     cluster.send(300);
     let start = || {
         let (progress, stop) = (Arc::new(Progress::default()), CancellationToken::new());
-        let running = tokio::spawn(run(lake.clone(), cluster.settings(), Arc::clone(&progress), stop.clone()));
+        let running =
+            tokio::spawn(run(lake.clone(), cluster.settings(), Arc::clone(&progress), stop.clone()));
         (progress, stop, running)
     };
     let (one, stop_one, running_one) = start();

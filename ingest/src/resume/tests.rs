@@ -70,11 +70,11 @@ const LOG: i64 = 40;
 
 /// All tables or none, as the catalog does it: each next offset must be where the range starts.
 fn commit(tables: &mut [Table], worker: &mut Worker) {
-    let parts: Vec<_> =
-        worker.nexts.iter().map(|next| carry(*next, worker.start, worker.position)).collect();
-    let fenced = tables.iter().zip(&parts).any(|(table, part)| {
-        part.is_some_and(|(from, _)| table.next.is_some_and(|next| next != from))
-    });
+    let parts: Vec<_> = worker.nexts.iter().map(|next| carry(*next, worker.start, worker.position)).collect();
+    let fenced = tables
+        .iter()
+        .zip(&parts)
+        .any(|(table, part)| part.is_some_and(|(from, _)| table.next.is_some_and(|next| next != from)));
     if fenced {
         *worker = Worker::default();
         return;

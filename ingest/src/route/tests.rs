@@ -26,7 +26,8 @@ fn outcome(topic: Topic, payloads: &[&str]) -> Vec<String> {
     let (plan, routed) = routed(topic, payloads);
     let mut lines = BTreeMap::new();
     for (table, batch) in &routed.tables {
-        let text = |column: &str, row| array_value_to_string(batch.column_by_name(column).unwrap(), row).unwrap();
+        let text =
+            |column: &str, row| array_value_to_string(batch.column_by_name(column).unwrap(), row).unwrap();
         for row in 0..batch.num_rows() {
             let offset: i64 = text("_src_offset", row).parse().unwrap();
             assert_eq!(text("_src_partition", row), "3");
@@ -49,7 +50,10 @@ fn event_types_choose_the_table_and_requirements_are_checked_per_type() {
         (r#"{"event_id":"a","event_type":"view"}"#, "bronze.clicks: a"),
         (r#"{"event_id":"b","event_type":"addtocart","item":7}"#, "bronze.clicks: b"),
         (r#"{"event_id":"c","event_type":"transaction","price":1.50}"#, "bronze.sales: c"),
-        (r#"{"event_id":"d","event_type":"addtocart"}"#, "missing_field: required but missing or null: `item`"),
+        (
+            r#"{"event_id":"d","event_type":"addtocart"}"#,
+            "missing_field: required but missing or null: `item`",
+        ),
         (
             r#"{"event_type":"transaction","price":null}"#,
             "missing_field: required but missing or null: `event_id`, `price`",
@@ -118,7 +122,8 @@ fn a_route_without_types_takes_the_rest() {
 
 #[test]
 fn values_arrive_as_they_were_sent() {
-    let payload = r#"{"event_id":"a","event_type":"transaction","at":1700000000123,"price":12.5,"gift":true}"#;
+    let payload =
+        r#"{"event_id":"a","event_type":"transaction","at":1700000000123,"price":12.5,"gift":true}"#;
     let (_, routed) = routed(fixtures::events(), &[payload]);
     let shown = pretty_format_batches(&[routed.tables[0].1.clone()]).unwrap().to_string();
     let row: Vec<&str> = shown.lines().nth(3).unwrap().split('|').map(str::trim).collect();

@@ -129,7 +129,10 @@ fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
 }
 
 /// Answers an assignment: reading starts at the offsets of the list.
-pub(crate) fn take<C: ConsumerContext>(consumer: &BaseConsumer<C>, list: &TopicPartitionList) -> KafkaResult<()> {
+pub(crate) fn take<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    list: &TopicPartitionList,
+) -> KafkaResult<()> {
     match consumer.rebalance_protocol() {
         RebalanceProtocol::Cooperative => consumer.incremental_assign(list),
         RebalanceProtocol::Eager | RebalanceProtocol::None => consumer.assign(list),
@@ -137,11 +140,13 @@ pub(crate) fn take<C: ConsumerContext>(consumer: &BaseConsumer<C>, list: &TopicP
 }
 
 /// Answers a revocation.
-pub(crate) fn give_back<C: ConsumerContext>(consumer: &BaseConsumer<C>, partitions: &[Named]) -> KafkaResult<()> {
+pub(crate) fn give_back<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    partitions: &[Named],
+) -> KafkaResult<()> {
     match consumer.rebalance_protocol() {
-        RebalanceProtocol::Cooperative => {
-            consumer.incremental_unassign(&list(partitions.iter().map(|(t, p)| (t.as_str(), *p, Offset::Invalid)))?)
-        }
+        RebalanceProtocol::Cooperative => consumer
+            .incremental_unassign(&list(partitions.iter().map(|(t, p)| (t.as_str(), *p, Offset::Invalid)))?),
         RebalanceProtocol::Eager | RebalanceProtocol::None => consumer.unassign(),
     }
 }

@@ -6,12 +6,12 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use rdkafka::Offset;
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::message::Message;
 use rdkafka::types::RDKafkaErrorCode;
-use rdkafka::Offset;
 use sluice_catalog::Anchor;
 
 use super::client::{Quiet, list};
@@ -31,12 +31,13 @@ impl Probe {
     pub(crate) fn new(settings: &KafkaSettings, group: &str) -> Result<Self> {
         let mut config = settings.consumer_config(group, QUEUE_KBYTES);
         config.set("enable.partition.eof", "true").set("statistics.interval.ms", "0");
-        let consumer = BaseConsumer::from_config_and_context(&config, Quiet).map_err(|source| Error::Kafka {
-            action: "set up a Kafka client".to_owned(),
-            brokers: settings.brokers.clone(),
-            source: redact(source),
-            remedy: "check the Kafka options against librdkafka's list of configuration properties",
-        })?;
+        let consumer =
+            BaseConsumer::from_config_and_context(&config, Quiet).map_err(|source| Error::Kafka {
+                action: "set up a Kafka client".to_owned(),
+                brokers: settings.brokers.clone(),
+                source: redact(source),
+                remedy: "check the Kafka options against librdkafka's list of configuration properties",
+            })?;
         Ok(Self { consumer, brokers: settings.brokers.clone() })
     }
 
@@ -68,9 +69,9 @@ impl Probe {
 
     /// The first offset and the end of what readers may see.
     pub(crate) fn watermarks(&self, topic: &str, partition: i32) -> Result<(i64, i64)> {
-        self.consumer
-            .fetch_watermarks(topic, partition, TIMEOUT)
-            .map_err(|source| self.error(format!("read the offsets of `{topic}` partition {partition}"), source))
+        self.consumer.fetch_watermarks(topic, partition, TIMEOUT).map_err(|source| {
+            self.error(format!("read the offsets of `{topic}` partition {partition}"), source)
+        })
     }
 
     /// For each partition the first record at or after the offset; absent when there is none.
@@ -79,7 +80,12 @@ impl Probe {
         self.read(topic, wanted, Instant::now() + TIMEOUT).map_err(|source| self.error(action(), source))
     }
 
-    fn read(&self, topic: &str, wanted: &BTreeMap<i32, i64>, until: Instant) -> KafkaResult<BTreeMap<i32, Anchor>> {
+    fn read(
+        &self,
+        topic: &str,
+        wanted: &BTreeMap<i32, i64>,
+        until: Instant,
+    ) -> KafkaResult<BTreeMap<i32, Anchor>> {
         let offsets = wanted.iter().map(|(partition, offset)| (topic, *partition, Offset::Offset(*offset)));
         self.consumer.assign(&list(offsets)?)?;
         let mut found = BTreeMap::new();
@@ -110,7 +116,8 @@ impl Probe {
     }
 
     fn error(&self, action: String, source: KafkaError) -> Error {
-        let (brokers, remedy) = (self.brokers.clone(), "check that Kafka runs there and that this address is right");
+        let (brokers, remedy) =
+            (self.brokers.clone(), "check that Kafka runs there and that this address is right");
         Error::Kafka { action, brokers, source, remedy }
     }
 }

@@ -42,12 +42,19 @@ impl RawBatch {
 
     /// An empty batch of the same partition, with room for as much as this one needed.
     pub(crate) fn successor(&self) -> Self {
-        let (bytes, messages) = (Vec::with_capacity(self.bytes.len()), Vec::with_capacity(self.messages.len()));
+        let (bytes, messages) =
+            (Vec::with_capacity(self.bytes.len()), Vec::with_capacity(self.messages.len()));
         Self { bytes, messages, ..Self::new(self.topic, self.partition) }
     }
 
     /// Appends a message; `timestamp` is Kafka's, in milliseconds.
-    pub(crate) fn push(&mut self, offset: i64, timestamp: Option<i64>, key: Option<&[u8]>, payload: Option<&[u8]>) {
+    pub(crate) fn push(
+        &mut self,
+        offset: i64,
+        timestamp: Option<i64>,
+        key: Option<&[u8]>,
+        payload: Option<&[u8]>,
+    ) {
         let start = self.bytes.len();
         self.bytes.extend_from_slice(key.unwrap_or_default());
         let key_end = self.bytes.len();

@@ -48,7 +48,11 @@ pub(crate) async fn plan(
         let known = load(lake, &plan, topic, cluster).await?;
         let (plan, probe) = (Arc::clone(&plan), Arc::clone(&probe));
         let check = move || check(&plan, &probe, &known, &partitions);
-        starts.extend(tokio::task::spawn_blocking(check).await.map_err(|_| Error::Broken { part: "the check of offsets" })??);
+        starts.extend(
+            tokio::task::spawn_blocking(check)
+                .await
+                .map_err(|_| Error::Broken { part: "the check of offsets" })??,
+        );
     }
     Ok(starts)
 }
@@ -91,7 +95,8 @@ fn check(plan: &Plan, probe: &Probe, known: &Known, partitions: &[i32]) -> Resul
         starts.push(Start { topic: known.topic, partition, offset, nexts });
         for (index, (_, offsets)) in known.tables.iter().enumerate() {
             let anchor = offsets.as_ref().and_then(|offsets| offsets.anchors.get(&partition).copied());
-            let newer = |anchor: &Anchor| anchors.get(&partition).is_none_or(|(old, _)| old.offset < anchor.offset);
+            let newer =
+                |anchor: &Anchor| anchors.get(&partition).is_none_or(|(old, _)| old.offset < anchor.offset);
             if let Some(anchor) = anchor.filter(|anchor| anchor.offset >= low).filter(newer) {
                 anchors.insert(partition, (anchor, index));
             }

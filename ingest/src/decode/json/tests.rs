@@ -44,7 +44,8 @@ const GOOD: &[u8] = br#"{"event_id":"g","price":1}"#;
 #[test]
 fn each_guard_holds_alone_and_between_good_messages() {
     let deep = [b"{\"x\":".to_vec(), vec![b'['; 100_000], vec![b']'; 100_000], b"}".to_vec()].concat();
-    let deep_known = [b"{\"price\":".to_vec(), vec![b'['; 100_000], vec![b']'; 100_000], b"}".to_vec()].concat();
+    let deep_known =
+        [b"{\"price\":".to_vec(), vec![b'['; 100_000], vec![b']'; 100_000], b"}".to_vec()].concat();
     let cases: &[(&[u8], &str)] = &[
         (br#"{"event_id":"a"}"#, "a - - -"),
         (br#" {"event_id":"a"} "#, "a - - -"),

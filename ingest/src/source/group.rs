@@ -1,0 +1,142 @@
+//! The polling thread's dealings with the consumer group.
+//!
+//! A decision of the group is passed on at once and answered later: an assignment when it is known where to
+//! start, a revocation when everything read is committed. Until then the group waits, as its protocol allows.
+
+use rdkafka::Offset;
+use rdkafka::consumer::{CommitMode, Consumer};
+use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::types::RDKafkaErrorCode;
+
+use super::client::{Named, Rebalance, give_back, list, take};
+use super::partition::Partition;
+use super::ports::Event;
+use super::start::Start;
+use super::{Owed, Source};
+use crate::error::{Error, Result};
+
+impl Source {
+    /// Passes a decision of the group on to the pipeline, which answers it.
+    pub(super) fn rebalance(&mut self, rebalance: Rebalance) -> Result<()> {
+        match rebalance {
+            Rebalance::Assign(partitions) => {
+                let keys = self.keys(&partitions);
+                tracing::info!(?partitions, "assigned");
+                self.owed = Some(Owed::Assign(partitions));
+                let _ = self.ports.events.send(Event::Assigned(keys));
+            }
+            Rebalance::Revoke { partitions, lost } => {
+                let keys = self.keys(&partitions);
+                tracing::info!(?partitions, lost, "revoked");
+                for key in &keys {
+                    if let Some(partition) = self.partitions.get_mut(key) {
+                        partition.revoked = true;
+                    }
+                }
+                self.owed = Some(Owed::Revoke(partitions));
+                self.seal();
+                let _ = self.ports.events.send(Event::Revoked { partitions: keys, lost });
+            }
+        }
+        Ok(())
+    }
+
+    /// Answers the last assignment: reading starts.
+    pub(super) fn start(&mut self, starts: &[Start]) -> KafkaResult<()> {
+        let mut offsets = Vec::with_capacity(starts.len());
+        for start in starts {
+            let name = self.plan.topics[start.topic].name.as_str();
+            offsets.push((name, start.partition, Offset::Offset(start.offset)));
+            let partition = Partition::new(start.topic, start.partition, start.offset);
+            self.partitions.insert((start.topic, start.partition), partition);
+            self.progress.set_committed(name, start.partition, start.offset);
+        }
+        let offsets = list(offsets)?;
+        self.owed = None;
+        take(&self.consumer, &offsets)?;
+        if self.paused && offsets.count() > 0 { self.consumer.pause(&offsets) } else { Ok(()) }
+    }
+
+    /// Answers the last revocation: these partitions are no longer this worker's.
+    pub(super) fn release(&mut self, partitions: &[(usize, i32)]) -> Result<()> {
+        let named: Vec<Named> = partitions.iter().map(|key| self.named(*key)).collect();
+        for (key, (topic, partition)) in partitions.iter().zip(&named) {
+            self.partitions.remove(key);
+            self.progress.forget(topic, *partition);
+        }
+        self.owed = None;
+        give_back(&self.consumer, &named).map_err(|source| self.group_error(source))
+    }
+
+    /// Answers what the group still waits for; dropping the consumer then leaves it.
+    pub(super) fn leave(&mut self) {
+        self.consumer.context().close();
+        let answer = match self.owed.take() {
+            Some(Owed::Assign(partitions)) => list(
+                partitions.iter().map(|(topic, partition)| (topic.as_str(), *partition, Offset::Beginning)),
+            )
+            .and_then(|list| take(&self.consumer, &list)),
+            Some(Owed::Revoke(partitions)) => give_back(&self.consumer, &partitions),
+            None => Ok(()),
+        };
+        if let Err(error) = answer {
+            tracing::debug!(%error, "rebalance while closing");
+        }
+    }
+
+    /// Tells the group where the tables are; only the lag display of other tools reads it.
+    pub(super) fn show_offsets(&self, offsets: &[(usize, i32, i64)]) {
+        let known = offsets.iter().map(|(topic, partition, next)| {
+            self.progress.set_committed(&self.plan.topics[*topic].name, *partition, *next);
+            (self.plan.topics[*topic].name.as_str(), *partition, Offset::Offset(*next))
+        });
+        let shown = list(known).and_then(|list| self.consumer.commit(&list, CommitMode::Async));
+        if let Err(error) = shown {
+            tracing::debug!(%error, "offsets of the group for display");
+        }
+    }
+
+    /// Tells what ends the session from what the client library recovers from.
+    pub(super) fn fault(&self, error: KafkaError) -> Result<()> {
+        let fatal = match &error {
+            KafkaError::MessageConsumption(code) => matches!(
+                code,
+                // The position is outside the log: looking again says exactly how.
+                RDKafkaErrorCode::AutoOffsetReset
+                    | RDKafkaErrorCode::OffsetOutOfRange
+                    | RDKafkaErrorCode::UnknownTopicOrPartition
+                    | RDKafkaErrorCode::UnknownTopic
+                    | RDKafkaErrorCode::TopicAuthorizationFailed
+                    | RDKafkaErrorCode::GroupAuthorizationFailed
+                    | RDKafkaErrorCode::Authentication
+            ),
+            KafkaError::MessageConsumptionFatal(_) => true,
+            _ => false,
+        };
+        if fatal {
+            return Err(self.group_error(error));
+        }
+        tracing::warn!(%error, "reading from Kafka; the client goes on by itself");
+        Ok(())
+    }
+
+    pub(super) fn group_error(&self, source: KafkaError) -> Error {
+        Error::Kafka {
+            action: format!("read in the consumer group `{}`", self.settings.group),
+            brokers: self.settings.kafka.brokers.clone(),
+            source,
+            remedy: "check the topics, the rights of this client and the Kafka options",
+        }
+    }
+
+    fn keys(&self, partitions: &[Named]) -> Vec<(usize, i32)> {
+        partitions
+            .iter()
+            .filter_map(|(topic, partition)| Some((self.plan.topic_index(topic)?, *partition)))
+            .collect()
+    }
+
+    fn named(&self, (topic, partition): (usize, i32)) -> Named {
+        (self.plan.topics[topic].name.clone(), partition)
+    }
+}
