@@ -157,7 +157,7 @@ fn run(
     let mut made = 0;
     while settings.events.is_none_or(|events| made < events) && !stop.is_cancelled() {
         let message = messages.advance();
-        let event_time = Duration::from_millis(message.at.abs_diff(settings.start.timestamp_millis()));
+        let event_time = Duration::from_millis(message.due.abs_diff(settings.start.timestamp_millis()));
         if !wait(&mut sender, settings.speed.due(event_time), started, stop) {
             break;
         }
@@ -219,7 +219,8 @@ struct Messages {
 /// What is known of a message besides its bytes, which are in the encoder.
 struct Message {
     topic: usize,
-    at: i64,
+    /// When it is due, in event time. An order or a payment is due with its sale, although dated after it.
+    due: i64,
     fault: Option<Fault>,
 }
 
@@ -241,7 +242,7 @@ impl Messages {
         self.encoder.write(&draft);
         let fault = self.spoiler.pass(draft.stream(), &mut self.encoder.payload);
         self.last = self.last.max(Some(draft.at));
-        Message { topic, at: draft.at, fault }
+        Message { topic, due: self.shop.now(), fault }
     }
 
     fn next_draft(&mut self) -> (Draft, usize) {

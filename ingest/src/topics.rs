@@ -131,6 +131,15 @@ impl Topics {
         built_in(OLIST)
     }
 
+    /// A built-in file by name: `shop` or `olist`.
+    pub fn named(name: &str) -> Option<Self> {
+        match name {
+            "shop" => Some(Self::shop()),
+            "olist" => Some(Self::olist()),
+            _ => None,
+        }
+    }
+
     /// The topic of that name.
     pub fn get(&self, name: &str) -> Option<&Topic> {
         self.topics.iter().find(|topic| topic.name == name)

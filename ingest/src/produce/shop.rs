@@ -178,8 +178,8 @@ impl Shop {
         if let Some(draft) = self.pending.pop_front() {
             return draft;
         }
-        let at = self.start + (self.steps as f64 * 1000.0 / self.size.rate) as i64;
         self.steps += 1;
+        let at = self.now();
         match self.below(100) {
             0..50 => self.view(at),
             50..70 => self.add_to_cart(at),
@@ -194,6 +194,11 @@ impl Shop {
             }
             _ => self.review(at),
         }
+    }
+
+    /// The time of the last step; what follows from a sale is dated up to 1.2 seconds later.
+    pub(super) fn now(&self) -> i64 {
+        self.start + (self.steps.saturating_sub(1) as f64 * 1000.0 / self.size.rate) as i64
     }
 
     /// A person, whose session goes on or begins.

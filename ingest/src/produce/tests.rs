@@ -218,6 +218,23 @@ fn ranks_are_drawn_by_zipfs_law() {
 }
 
 #[test]
+fn messages_are_due_in_order_and_their_times_are_near() {
+    let run = settings(4);
+    let mut messages = Messages::new(&run, &Stream::ALL);
+    let mut last = run.start.timestamp_millis();
+    for number in 0..20_000 {
+        let message = messages.advance();
+        assert!(message.due >= last, "message {number} is due before the one before it");
+        last = message.due;
+        let at = parsed(&messages.encoder.payload)["timestamp"].as_i64().expect("milliseconds");
+        assert!((0..1200).contains(&(at - message.due)), "message {number}");
+    }
+    // About 1,000 events of people per second, and 3 more messages for each tenth of them.
+    let seconds = (last - run.start.timestamp_millis()) as f64 / 1000.0;
+    assert!((14.0..16.0).contains(&seconds), "{seconds}");
+}
+
+#[test]
 fn speeds_are_read() {
     assert_eq!("10x".parse(), Ok(Speed::Times(10.0)));
     assert_eq!("0.5".parse(), Ok(Speed::Times(0.5)));

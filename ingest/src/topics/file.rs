@@ -308,7 +308,7 @@ fn located(error: &serde_norway::Error) -> Error {
     let problem = match unknown_field(&text) {
         Some((path, name, known)) => format!("{path}{}", unknown("key", name, &known)),
         None if text.contains('\n') => text,
-        None => format!("{text}\n  see the built-in file: `sluice topics show`"),
+        None => format!("{text}\n  `sluice topics list` prints the topics in use"),
     };
     Error::Invalid { place: Place { position }, problem }
 }

@@ -66,6 +66,9 @@ fn the_olist_topics_land_beside_the_loaded_tables() {
         olist.topics.iter().flat_map(|topic| &topic.routes).map(|route| route.table.to_string()).collect();
     let tables = ["olist_order_events", "olist_order_item_events", "olist_payment_events"];
     assert_eq!(landing, tables.map(|table| format!("bronze.{table}")));
+    assert_eq!(Topics::named("olist").map(|topics| topics.topics.len()), Some(3));
+    assert_eq!(Topics::named("shop").map(|topics| topics.topics.len()), Some(9));
+    assert!(Topics::named("./shop").is_none());
 }
 
 #[test]
