@@ -11,7 +11,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 pub enum Error {
     /// The lake refused.
     #[error(transparent)]
-    Lake(#[from] Lake),
+    Lake(Box<Lake>),
     /// Kafka refused or did not answer.
     #[error("cannot {action} at {brokers}: {source}\n  {remedy}")]
     Kafka {
@@ -20,13 +20,14 @@ pub enum Error {
         /// The bootstrap servers.
         brokers: String,
         /// What the client library said.
-        source: rdkafka::error::KafkaError,
+        source: Box<rdkafka::error::KafkaError>,
         /// What to do.
         remedy: &'static str,
     },
     /// A topic that Kafka does not have.
     #[error(
-        "topic `{topic}` does not exist at {brokers}\n  create it with `sluice topics apply`, or remove it from the topics file"
+        "topic `{topic}` does not exist at {brokers}\n  create it with `sluice topics apply`, or remove it from \
+         the topics file"
     )]
     UnknownTopic {
         /// The topic.
@@ -49,7 +50,8 @@ pub enum Error {
     },
     /// A table exists with other columns than the topics file says.
     #[error(
-        "table `{table}` does not fit the topics file: {fact}\n  change the topics file, or land into a table of another name"
+        "table `{table}` does not fit the topics file: {fact}\n  change the topics file, or land into a table \
+         of another name"
     )]
     Table {
         /// The table.
@@ -59,8 +61,8 @@ pub enum Error {
     },
     /// Kafka no longer has what the table waits for.
     #[error(
-        "`{topic}` partition {partition}: `{table}` goes on at offset {next}, but the topic now starts at {log_start}; \
-         {} messages expired before they were read\n  land from a copy of the topic, or accept the loss by \
+        "`{topic}` partition {partition}: `{table}` goes on at offset {next}, but the topic now starts at \
+         {log_start}; {} messages expired before they were read\n  land from a copy of the topic, or accept the loss by \
          landing into new tables", log_start - next
     )]
     Gap {
@@ -77,8 +79,8 @@ pub enum Error {
     },
     /// The topic is not the one the table was filled from.
     #[error(
-        "`{topic}` partition {partition} is not the one that `{table}` was filled from: {fact}\n  point Sluice at the \
-         original cluster and topic, or land into new tables"
+        "`{topic}` partition {partition} is not the one that `{table}` was filled from: {fact}\n  point Sluice at \
+         the original cluster and topic, or land into new tables"
     )]
     OtherTopic {
         /// The table.
@@ -92,8 +94,8 @@ pub enum Error {
     },
     /// Most messages are bad: landing stops before the topic is drained into the dead letters.
     #[error(
-        "{dead} of the last {consumed} messages could not be landed; the last cause: {last}\n  nothing of this batch \
-         was committed: fix the producer or the topics file, or raise the limit on dead letters"
+        "{dead} of the last {consumed} messages could not be landed; the last cause: {last}\n  nothing of this \
+         batch was committed: fix the producer or the topics file, or raise the limit on dead letters"
     )]
     TooManyDeadLetters {
         /// Dead letters in the batch.
@@ -116,7 +118,8 @@ pub enum Error {
     },
     /// A thread of the pipeline ended without saying why.
     #[error(
-        "{part} stopped unexpectedly; nothing uncommitted was landed\n  start again and report this with the log"
+        "{part} stopped unexpectedly; nothing uncommitted was landed\n  start again and report this with the \
+         log"
     )]
     Broken {
         /// Which part.
@@ -124,12 +127,18 @@ pub enum Error {
     },
 }
 
+impl From<Lake> for Error {
+    fn from(error: Lake) -> Self {
+        Self::Lake(Box::new(error))
+    }
+}
+
 impl Error {
     /// Whether waiting may cure it: the store, the catalog database or Kafka is out for the moment.
     pub fn is_transient(&self) -> bool {
         match self {
             // Lost too many races, or nobody knows whether it landed: the tables tell the next session.
-            Self::Lake(Lake::Contended { .. } | Lake::Unresolved { .. }) => true,
+            Self::Lake(error) if matches!(**error, Lake::Contended { .. } | Lake::Unresolved { .. }) => true,
             Self::Lake(error) => error.is_transient(),
             Self::Kafka { source, .. } => source.rdkafka_error_code().is_some_and(|code| {
                 use rdkafka::types::RDKafkaErrorCode as Code;

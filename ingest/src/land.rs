@@ -229,7 +229,8 @@ impl Lander {
             }
             CommitOutcome::Fenced { table, topic, partition, start, next } => {
                 return Ok(Landed::Fenced(format!(
-                    "`{table}` is at offset {next} of `{topic}` partition {partition}, this commit starts at {start}"
+                    "`{table}` is at offset {next} of `{topic}` partition {partition}, this commit starts \
+                     at {start}"
                 )));
             }
             CommitOutcome::Conflicted { table, reason } => {

@@ -100,7 +100,7 @@ impl Source {
         let fail = |source| Error::Kafka {
             action: format!("join the consumer group `{}`", settings.group),
             brokers: settings.kafka.brokers.clone(),
-            source: redact(source),
+            source: Box::new(redact(source)),
             remedy: "check the address and the Kafka options",
         };
         let consumer = BaseConsumer::from_config_and_context(&config, context).map_err(fail)?;

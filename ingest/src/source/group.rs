@@ -124,7 +124,7 @@ impl Source {
         Error::Kafka {
             action: format!("read in the consumer group `{}`", self.settings.group),
             brokers: self.settings.kafka.brokers.clone(),
-            source,
+            source: Box::new(source),
             remedy: "check the topics, the rights of this client and the Kafka options",
         }
     }

@@ -35,7 +35,7 @@ impl Probe {
             BaseConsumer::from_config_and_context(&config, Quiet).map_err(|source| Error::Kafka {
                 action: "set up a Kafka client".to_owned(),
                 brokers: settings.brokers.clone(),
-                source: redact(source),
+                source: Box::new(redact(source)),
                 remedy: "check the Kafka options against librdkafka's list of configuration properties",
             })?;
         Ok(Self { consumer, brokers: settings.brokers.clone() })
@@ -118,7 +118,7 @@ impl Probe {
     fn error(&self, action: String, source: KafkaError) -> Error {
         let (brokers, remedy) =
             (self.brokers.clone(), "check that Kafka runs there and that this address is right");
-        Error::Kafka { action, brokers, source, remedy }
+        Error::Kafka { action, brokers, source: Box::new(source), remedy }
     }
 }
 
