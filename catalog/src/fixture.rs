@@ -44,8 +44,7 @@ pub(crate) async fn orders(
     partition_by: Vec<PartitionBy>,
     properties: &[(&str, &str)],
 ) -> TableSnapshot {
-    let properties =
-        properties.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+    let properties = properties.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
     let spec = TableSpec { schema: orders_schema(), partition_by, properties };
     lake.create(&name(table), spec).await.unwrap();
     lake.load(&name(table)).await.unwrap()

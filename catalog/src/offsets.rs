@@ -145,11 +145,9 @@ impl SourceRanges {
 pub(crate) fn fence(current: Option<&SourceOffsets>, ranges: &SourceRanges) -> Fence {
     let mut after = match current {
         Some(current) => current.clone(),
-        None => SourceOffsets {
-            source: ranges.source.clone(),
-            next: BTreeMap::new(),
-            anchors: BTreeMap::new(),
-        },
+        None => {
+            SourceOffsets { source: ranges.source.clone(), next: BTreeMap::new(), anchors: BTreeMap::new() }
+        }
     };
     if after.source.cluster != ranges.source.cluster {
         return Fence::OtherCluster { recorded: after.source.cluster };

@@ -184,7 +184,7 @@ impl TableWriter {
         }
         let mut closed = std::mem::take(&mut self.closed);
         closed.sort_unstable_by_key(|(number, _)| *number);
-        
+
         Ok(StagedFiles {
             files: closed.into_iter().map(|(_, file)| file).collect(),
             schema_id: self.target.schema.schema_id(),
@@ -264,10 +264,8 @@ impl TableWriter {
             Some(partitioner) => partitioner.folder(partition),
             None => String::new(),
         };
-        let location = format!(
-            "{}/{folder}{}-{}.parquet",
-            self.target.location, self.target.token, self.next_file
-        );
+        let location =
+            format!("{}/{folder}{}-{}.parquet", self.target.location, self.target.token, self.next_file);
         let path = self.lake.object_path(&location)?;
         let file = OpenFile::new(
             self.target.clone(),

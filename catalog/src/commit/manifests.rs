@@ -62,7 +62,8 @@ impl Manifests<'_> {
     /// A manifest of new files; they inherit this snapshot's id and sequence number.
     pub(super) async fn added(&mut self, files: &StagedFiles, tally: &mut Tally) -> Result<ManifestFile> {
         let schema = self.base.schema_by_id(files.schema_id).unwrap_or(self.base.current_schema()).clone();
-        let spec = self.base.partition_spec_by_id(files.spec_id).unwrap_or(self.base.default_partition_spec());
+        let spec =
+            self.base.partition_spec_by_id(files.spec_id).unwrap_or(self.base.default_partition_spec());
         let spec = spec.as_ref().clone();
         let mut writer = self.writer(ManifestContentType::Data, schema, spec)?;
         for file in &files.files {
@@ -167,7 +168,10 @@ impl Manifests<'_> {
     }
 
     fn failed(&self, action: &str, location: &str, source: iceberg::Error) -> Error {
-        Error::Iceberg { subject: format!("commit to {}: {action} {location}", self.table), source }
+        Error::Iceberg {
+            subject: format!("commit to {}: {action} {location}", self.table),
+            source: Box::new(source),
+        }
     }
 
     fn unnumbered(&self, manifest: &str, file: &str) -> Error {

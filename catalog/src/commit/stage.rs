@@ -90,7 +90,8 @@ async fn write(
             remedy: "write it with the engine that made it, or copy it into a table of version 2",
         });
     }
-    let failed = |source| Error::Iceberg { subject: format!("commit to {}", base.name()), source };
+    let failed =
+        |source| Error::Iceberg { subject: format!("commit to {}", base.name()), source: Box::new(source) };
     let location = MetadataLocation::from_str(base.metadata_location()).map_err(failed)?.with_next_version();
     let attempt = attempt_id(&location, base)?;
     let timestamp_ms = now.timestamp_millis().max(metadata.last_updated_ms());
@@ -145,7 +146,8 @@ fn next_state(
     timestamp_ms: i64,
 ) -> Result<Next> {
     let (metadata, location) = (base.metadata(), base.metadata_location());
-    let failed = |source| Error::Iceberg { subject: format!("commit to {}", base.name()), source };
+    let failed =
+        |source| Error::Iceberg { subject: format!("commit to {}", base.name()), source: Box::new(source) };
     let changed = properties(draft, snapshot.as_ref().map(Snapshot::snapshot_id))?;
     let builder = metadata.clone().into_builder(Some(location.to_owned()));
     let builder = builder.set_properties(changed.clone()).map_err(failed)?;
@@ -156,7 +158,11 @@ fn next_state(
             fact: format!("the state after it cannot be written: {cause}"),
             remedy: "the table's metadata is inconsistent; restore an earlier metadata file",
         })?;
-        return Ok(Next { metadata, updates: vec![TableUpdate::SetProperties { updates: changed }], dropped });
+        return Ok(Next {
+            metadata,
+            updates: vec![TableUpdate::SetProperties { updates: changed }],
+            dropped,
+        });
     };
     let built = builder.set_branch_snapshot(snapshot, MAIN_BRANCH).and_then(|builder| builder.build());
     let built = built.map_err(failed)?;

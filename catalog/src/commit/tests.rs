@@ -44,3 +44,13 @@ fn summary(table: &TableSnapshot, key: &str) -> Option<String> {
     let snapshot = table.metadata().current_snapshot()?;
     snapshot.summary().additional_properties.get(key).cloned()
 }
+
+/// Ingest and builds run these in tasks of their own.
+#[test]
+fn writes_and_commits_may_be_spawned() {
+    fn spawnable<T: Send>(_: impl Fn(crate::Lake, crate::TableWriter) -> T) {}
+    spawnable(|lake, _| async move { lake.commit(Vec::new(), crate::fixture::at(0)).await.is_ok() });
+    spawnable(|_, writer| async move { writer.finish().await.is_ok() });
+    spawnable(|_, writer| async move { writer.abort().await });
+    spawnable(|_, mut writer| async move { writer.write(crate::fixture::rows(0..1)).await.is_ok() });
+}

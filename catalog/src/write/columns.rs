@@ -26,7 +26,9 @@ impl Columns {
     pub(super) fn fit_as_they_are(&self, batch: &RecordBatch) -> bool {
         let schema = batch.schema_ref();
         self.schema.fields().iter().all(|field| {
-            schema.column_with_name(field.name()).is_some_and(|(_, given)| given.data_type() == field.data_type())
+            schema
+                .column_with_name(field.name())
+                .is_some_and(|(_, given)| given.data_type() == field.data_type())
         })
     }
 
@@ -94,7 +96,8 @@ impl Columns {
     }
 
     fn surplus(&self, batch: &RecordBatch) -> Error {
-        let mut names: Vec<_> = batch.schema_ref().fields().iter().map(|field| field.name().as_str()).collect();
+        let mut names: Vec<_> =
+            batch.schema_ref().fields().iter().map(|field| field.name().as_str()).collect();
         names.sort_unstable();
         let unknown = names.iter().find(|name| self.schema.column_with_name(name).is_none());
         let twice = names.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| &pair[0]);
@@ -121,9 +124,9 @@ impl Columns {
 /// parsed, no fraction dropped. Timestamps are the exception: finer ones are cut to microseconds.
 fn keeps_values(from: &DataType, to: &DataType) -> bool {
     use DataType::{
-        Binary, BinaryView, Date32, Date64, Decimal128, Decimal256, Dictionary, FixedSizeBinary, FixedSizeList,
-        Float16, Float32, Float64, LargeBinary, LargeList, LargeListView, LargeUtf8, List, ListView, Map, Null,
-        Struct, Time32, Time64, Timestamp, Utf8, Utf8View,
+        Binary, BinaryView, Date32, Date64, Decimal128, Decimal256, Dictionary, FixedSizeBinary,
+        FixedSizeList, Float16, Float32, Float64, LargeBinary, LargeList, LargeListView, LargeUtf8, List,
+        ListView, Map, Null, Struct, Time32, Time64, Timestamp, Utf8, Utf8View,
     };
     match (from, to) {
         (Null, _) => true,

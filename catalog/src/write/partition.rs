@@ -12,8 +12,11 @@ use arrow::compute::{take, take_record_batch};
 use arrow::datatypes::{DataType, TimeUnit, TimestampMicrosecondType};
 use arrow::record_batch::RecordBatch;
 use arrow::row::{Row, RowConverter, SortField};
+use chrono::{NaiveDate, TimeDelta};
 use iceberg::arrow::arrow_primitive_to_literal;
-use iceberg::spec::{PartitionSpec, Schema, Struct, Transform, Type};
+use iceberg::spec::{
+    Literal, PartitionSpec, PrimitiveLiteral, PrimitiveType, Schema, Struct, Transform, Type,
+};
 use iceberg::transform::{BoxedTransformFunction, create_transform_function};
 
 use crate::error::{Error, Result};
@@ -42,7 +45,10 @@ struct PartitionField {
 
 impl Partitioner {
     pub(super) fn new(table: &TableName, schema: &Schema, spec: &PartitionSpec) -> Result<Self> {
-        let refused = |source| Error::Iceberg { subject: format!("partitioning of table {table}"), source };
+        let refused = |source| Error::Iceberg {
+            subject: format!("partitioning of table {table}"),
+            source: Box::new(source),
+        };
         let types = spec.partition_type(schema).map_err(refused)?;
         let columns = schema.as_struct().fields();
         let mut fields = Vec::with_capacity(spec.fields().len());
@@ -87,7 +93,8 @@ impl Partitioner {
         let firsts = UInt32Array::from_iter_values(members.iter().filter_map(|rows| rows.first().copied()));
         let partitions = self.partitions(&values, firsts)?;
         let split = partitions.into_iter().zip(members).map(|(partition, rows)| {
-            let rows = take_record_batch(batch, &UInt32Array::from(rows)).map_err(|cause| self.failed(&cause))?;
+            let rows =
+                take_record_batch(batch, &UInt32Array::from(rows)).map_err(|cause| self.failed(&cause))?;
             Ok((partition, rows))
         });
         split.collect()
@@ -97,7 +104,7 @@ impl Partitioner {
     pub(super) fn folder(&self, partition: &Struct) -> String {
         let mut folder = String::new();
         for (field, value) in self.fields.iter().zip(partition.iter()) {
-            let text = field.transform.to_human_string(&field.result, value);
+            let text = value.map_or("null".to_owned(), |value| text(value, &field.result));
             for (part, end) in [(field.name.as_str(), '='), (text.as_str(), '/')] {
                 let safe = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
                 folder.extend(part.chars().take(FOLDER_CHARS).map(|c| if safe(c) { c } else { '_' }));
@@ -113,7 +120,7 @@ impl Partitioner {
             let source = batch.column(field.source);
             let failed = |source| Error::Iceberg {
                 subject: format!("partition field {} of table {}", field.name, self.table),
-                source,
+                source: Box::new(source),
             };
             let value = field.function.transform(floored(source, field.transform)).map_err(failed)?;
             if value.null_count() != source.null_count() && field.transform != Transform::Void {
@@ -136,7 +143,7 @@ impl Partitioner {
             let literals =
                 arrow_primitive_to_literal(&array, &field.result).map_err(|source| Error::Iceberg {
                     subject: format!("partition field {} of table {}", field.name, self.table),
-                    source,
+                    source: Box::new(source),
                 })?;
             columns.push(literals.into_iter());
         }
@@ -150,6 +157,27 @@ impl Partitioner {
             fact: format!("rows cannot be split by partition: {cause}"),
             remedy: "check the types of the partition columns",
         }
+    }
+}
+
+/// A value for people to read. (The library's own text of a timestamp panics for some before 1970.)
+fn text(value: &Literal, result: &Type) -> String {
+    let Literal::Primitive(value) = value else { return "nested".to_owned() };
+    match (value, result) {
+        (PrimitiveLiteral::Int(days), Type::Primitive(PrimitiveType::Date)) => {
+            let date = NaiveDate::default().checked_add_signed(TimeDelta::days(i64::from(*days)));
+            date.map_or(days.to_string(), |date| date.to_string())
+        }
+        (PrimitiveLiteral::Boolean(value), _) => value.to_string(),
+        (PrimitiveLiteral::Int(value), _) => value.to_string(),
+        (PrimitiveLiteral::Long(value), _) => value.to_string(),
+        (PrimitiveLiteral::Float(value), _) => value.to_string(),
+        (PrimitiveLiteral::Double(value), _) => value.to_string(),
+        (PrimitiveLiteral::Int128(value), _) => value.to_string(),
+        (PrimitiveLiteral::UInt128(value), _) => format!("{value:032x}"),
+        (PrimitiveLiteral::String(value), _) => value.clone(),
+        (PrimitiveLiteral::Binary(value), _) => value.iter().map(|byte| format!("{byte:02x}")).collect(),
+        (PrimitiveLiteral::AboveMax | PrimitiveLiteral::BelowMin, _) => "out-of-range".to_owned(),
     }
 }
 

@@ -106,7 +106,8 @@ async fn rows_are_split_by_partition_and_read_back() {
     let table = orders(lake, "orders", by("status", Transform::Identity), &[]).await;
     let files = staged(lake, &table, token(1), 0..30).await;
     assert_eq!(files.file_count(), 3);
-    let folders: HashSet<_> = files.files.iter().filter_map(|file| file.file_path().rsplit('/').nth(1)).collect();
+    let folders: HashSet<_> =
+        files.files.iter().filter_map(|file| file.file_path().rsplit('/').nth(1)).collect();
     assert_eq!(folders, HashSet::from(["status=new", "status=paid", "status=sent"]));
     for file in &files.files {
         assert_eq!(file.lower_bounds()[&2], file.upper_bounds()[&2]);

@@ -28,7 +28,8 @@ async fn an_append_adds_its_rows_and_records_where_they_came_from() {
     assert_eq!(now.metadata_location(), second.metadata_location());
     assert_eq!(ids(&now).await, (0..30).collect::<Vec<_>>());
     assert_eq!(now.row_count(), Some(30));
-    let counts = ["added-records", "total-records", "total-data-files", "total-files-size", "total-delete-files"];
+    let counts =
+        ["added-records", "total-records", "total-data-files", "total-files-size", "total-delete-files"];
     let counts = counts.map(|key| summary(&now, key).unwrap_or_default());
     assert_eq!(counts, ["20".to_owned(), "30".to_owned(), "2".to_owned(), bytes.to_string(), "0".to_owned()]);
     assert_eq!(summary(&now, "engine-name").as_deref(), Some("sluice"));
@@ -109,7 +110,8 @@ async fn progress_without_rows_makes_no_snapshot_and_time_never_runs_back() {
     let lake = &fixture.lake;
     let table = orders(lake, "orders", vec![], &[]).await;
     // The table was created by the real clock; the test's is years ahead of it.
-    for (number, (now, expected)) in [(at(100), at(100)), (at(-100_000), at(100)), (at(101), at(101))].into_iter().enumerate()
+    for (number, (now, expected)) in
+        [(at(100), at(100)), (at(-100_000), at(100)), (at(101), at(101))].into_iter().enumerate()
     {
         let start = number as i64;
         let commit = Commit {

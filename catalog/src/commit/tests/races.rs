@@ -170,7 +170,11 @@ async fn several_tables_change_together_or_not_at_all() {
     assert_eq!(ids(&tables[1]).await, [8, 9, 90]);
 
     // A fence on the second table holds the first one back too.
-    let ahead = Commit { offsets: vec![range(10, 11)], files: None, ..commits(2, 0, empty(lake, [&good, &dead]).await).remove(1) };
+    let ahead = Commit {
+        offsets: vec![range(10, 11)],
+        files: None,
+        ..commits(2, 0, empty(lake, [&good, &dead]).await).remove(1)
+    };
     committed(lake.commit(vec![ahead], at(1)).await.unwrap());
     let before = tables[0].metadata_location().to_owned();
     let files = [staged(lake, &good, token(3), 10..18).await, staged(lake, &dead, token(3), 18..20).await];

@@ -43,8 +43,9 @@ fn columns_are_matched_by_name_cast_and_filled_with_null() {
 #[test]
 fn finer_timestamps_are_cut_to_microseconds() {
     let at = TimestampNanosecondArray::from(vec![1_700_000_000_123_456_789]);
-    let fitted =
-        columns().fit(&batch(vec![("id", Arc::new(Int64Array::from(vec![1]))), ("at", Arc::new(at))])).unwrap();
+    let fitted = columns()
+        .fit(&batch(vec![("id", Arc::new(Int64Array::from(vec![1]))), ("at", Arc::new(at))]))
+        .unwrap();
     let micros = fitted.column(2).as_primitive::<TimestampMicrosecondType>();
     assert_eq!(micros.value(0), 1_700_000_000_123_456);
 }
@@ -96,10 +97,8 @@ fn misfits_name_column_and_table() {
 #[test]
 fn a_column_given_twice_is_refused() {
     let id: ArrayRef = Arc::new(Int64Array::from(vec![1]));
-    let schema = Schema::new(vec![
-        Field::new("id", DataType::Int64, false),
-        Field::new("id", DataType::Int64, false),
-    ]);
+    let schema =
+        Schema::new(vec![Field::new("id", DataType::Int64, false), Field::new("id", DataType::Int64, false)]);
     let given = RecordBatch::try_new(Arc::new(schema), vec![id.clone(), id]).unwrap();
     let message = columns().fit(&given).unwrap_err().to_string();
     assert!(message.contains("column id") && message.contains("twice"), "{message}");

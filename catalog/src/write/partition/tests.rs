@@ -1,7 +1,7 @@
 //! Partition values against the examples of the Iceberg specification, and the splitting of rows.
 
 use arrow::array::{Int64Array, StringArray, TimestampMicrosecondArray};
-use iceberg::spec::{Literal, NestedField, PrimitiveType};
+use iceberg::spec::NestedField;
 
 use super::*;
 
@@ -33,11 +33,8 @@ fn batch(rows: &[(Option<i64>, Option<&str>, Option<i64>)]) -> RecordBatch {
     let ids: Int64Array = rows.iter().map(|row| row.0).collect();
     let names: StringArray = rows.iter().map(|row| row.1).collect();
     let at: TimestampMicrosecondArray = rows.iter().map(|row| row.2).collect();
-    let columns: Vec<(&str, ArrayRef)> = vec![
-        ("id", Arc::new(ids)),
-        ("name", Arc::new(names)),
-        ("at", Arc::new(at.with_timezone("UTC"))),
-    ];
+    let columns: Vec<(&str, ArrayRef)> =
+        vec![("id", Arc::new(ids)), ("name", Arc::new(names)), ("at", Arc::new(at.with_timezone("UTC")))];
     RecordBatch::try_from_iter(columns).unwrap()
 }
 
@@ -87,7 +84,8 @@ fn truncation_cuts_characters_and_rounds_down() {
 #[test]
 fn rows_keep_their_order_inside_partitions_and_null_is_one_of_them() {
     let split = partitioner(&[("name", Transform::Identity)]);
-    let rows: Vec<_> = (0..9).map(|n| (Some(n), [Some("b"), None, Some("a")][n as usize % 3], None)).collect();
+    let rows: Vec<_> =
+        (0..9).map(|n| (Some(n), [Some("b"), None, Some("a")][n as usize % 3], None)).collect();
     let parts = split.split(&batch(&rows)).unwrap();
     let ids: Vec<_> = parts
         .iter()
@@ -107,9 +105,17 @@ fn no_rows_are_no_partitions() {
 #[test]
 fn folders_are_harmless_for_any_value() {
     let split = partitioner(&[("name", Transform::Identity), ("at", Transform::Day)]);
-    let of = |name: &str| split.folder(&Struct::from_iter([Some(Literal::string(name)), Some(Literal::date(0))]));
+    let of =
+        |name: &str| split.folder(&Struct::from_iter([Some(Literal::string(name)), Some(Literal::date(0))]));
     assert_eq!(of("eu-west"), "name_0=eu-west/at_1=1970-01-01/");
     assert_eq!(of("../../etc/passwd?%2e"), "name_0=.._.._etc_passwd__2e/at_1=1970-01-01/");
     assert_eq!(of(&"x".repeat(300)), format!("name_0={}/at_1=1970-01-01/", "x".repeat(64)));
     assert_eq!(split.folder(&Struct::from_iter([None, None])), "name_0=null/at_1=null/");
+}
+
+#[test]
+fn a_timestamp_before_1970_has_a_folder_too() {
+    let split = partitioner(&[("at", Transform::Identity)]);
+    let of = |micros: i64| split.folder(&Struct::from_iter([Some(Literal::long(micros))]));
+    assert_eq!(of(-2_208_988_800_500_000), "at_0=-2208988800500000/");
 }
