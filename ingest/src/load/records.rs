@@ -48,7 +48,7 @@ impl Records {
         let mut reader =
             builder.delimiter(delimiter).flexible(true).buffer_capacity(128 << 10).from_reader(tape);
         let header = reader.byte_headers().map_err(|error| failed(path, 1, error))?.clone();
-        let names = column_names(path, &header)?;
+        let names = column_names(path, &header, delimiter)?;
         Ok(Self { path: path.to_owned(), reader, record: ByteRecord::new(), delimiter, names })
     }
 
@@ -109,8 +109,18 @@ fn without_line_end(raw: &[u8]) -> &[u8] {
 }
 
 /// Names as SQL takes them without quotes: lower case, with `_` for every other character.
-fn column_names(path: &Path, header: &ByteRecord) -> Result<Vec<String>> {
+fn column_names(path: &Path, header: &ByteRecord, delimiter: u8) -> Result<Vec<String>> {
     let fault = |fact: String, remedy| Err(Error::Content { path: path.to_owned(), line: 1, fact, remedy });
+    let others = [b',', b';', b'\t', b'|'].into_iter().filter(|other| *other != delimiter);
+    if let Some(other) = others.into_iter().find(|other| header.len() == 1 && header[0].contains(other)) {
+        let fact = format!("the only column is `{}`", String::from_utf8_lossy(&header[0]).escape_debug());
+        return match other {
+            b',' => fault(fact, "the file seems to be separated by commas: leave out --delimiter"),
+            b';' => fault(fact, "the file seems to be separated by semicolons: add --delimiter ';'"),
+            b'\t' => fault(fact, "the file seems to be separated by tabs: add --delimiter $'\\t'"),
+            _ => fault(fact, "the file seems to be separated by bars: add --delimiter '|'"),
+        };
+    }
     let mut names: Vec<String> = Vec::new();
     for (at, field) in header.iter().enumerate() {
         let Ok(text) = std::str::from_utf8(field) else {

@@ -68,7 +68,7 @@ enum Piece {
     Rejects(RecordBatch),
 }
 
-/// What the second pass saw.
+/// What a pass saw.
 #[derive(Default)]
 struct Seen {
     sha256: String,
@@ -116,20 +116,23 @@ async fn survey(job: &Job, progress: &Arc<Progress>) -> Result<Survey> {
     let pass = spawn_blocking(move || {
         let mut records = Records::open(&job.path, job.delimiter, &counters)?;
         let names = records.names.clone();
-        if let Some(declared) = job.declared {
-            check_header(&job.path, &declared, &names)?;
-            while records.next()?.is_some() {}
-            return Ok(Survey { sha256: records.sha256(), columns: declared });
+        if let Some(declared) = &job.declared {
+            check_header(&job.path, declared, &names)?;
         }
         let mut guesses = vec![Guess::new(); names.len()];
+        let mut seen = Seen::default();
         while let Some(row) = records.next()? {
-            if row.fault.is_none() {
+            seen.note(row.line, row.fault.as_ref());
+            if row.fault.is_none() && job.declared.is_none() {
                 for (guess, field) in guesses.iter_mut().zip(row.record) {
                     guess.see(std::str::from_utf8(field).unwrap_or_default());
                 }
             }
         }
-        let columns = names.into_iter().zip(guesses.iter().map(Guess::settle)).collect();
+        // Said before the table is created for it.
+        seen.check(&job)?;
+        let inferred = || names.into_iter().zip(guesses.iter().map(Guess::settle)).collect();
+        let columns = job.declared.unwrap_or_else(inferred);
         Ok(Survey { sha256: records.sha256(), columns })
     });
     pass.await.unwrap_or_else(|ended| Err(broken(&path, &ended)))
@@ -206,14 +209,36 @@ async fn fill(
     if seen.sha256 != survey.sha256 {
         return Err(Error::Changed { path: job.path.clone() });
     }
-    match seen.first_fault {
-        Some((line, text)) if seen.rows == 0 => Err(Error::Content {
-            path: job.path.clone(),
-            line,
-            fact: format!("none of {} records fits table `{}`; the first: {text}", seen.rejected, job.table),
-            remedy: "is it the right file, table and delimiter? nothing of it was committed",
-        }),
-        _ => Ok(seen),
+    seen.check(job)?;
+    Ok(seen)
+}
+
+impl Seen {
+    fn note(&mut self, line: u64, fault: Option<&Fault>) {
+        match fault {
+            None => self.rows += 1,
+            Some(fault) => {
+                self.rejected += 1;
+                self.first_fault.get_or_insert_with(|| (line, fault.text.clone()));
+            }
+        }
+    }
+
+    /// A file of nothing but faults is not a file for this table: better refused than emptied into the
+    /// dead letters.
+    fn check(&self, job: &Job) -> Result<()> {
+        match &self.first_fault {
+            Some((line, text)) if self.rows == 0 => Err(Error::Content {
+                path: job.path.clone(),
+                line: *line,
+                fact: format!(
+                    "none of {} records fits table `{}`; the first: {text}",
+                    self.rejected, job.table
+                ),
+                remedy: "is it the right file, table and delimiter? nothing of it was committed",
+            }),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -232,16 +257,10 @@ fn read(
     let send = |piece| pieces.blocking_send(piece).is_ok();
     while let Some(row) = records.next()? {
         let fault = row.fault.clone().or_else(|| if trusted { None } else { misfit(&row, columns) });
+        seen.note(row.line, fault.as_ref());
         match fault {
-            None => {
-                rows.push(row.line, row.record);
-                seen.rows += 1;
-            }
-            Some(fault) => {
-                rejects.push(row.line, &fault, row.raw);
-                seen.rejected += 1;
-                seen.first_fault.get_or_insert((row.line, fault.text));
-            }
+            None => rows.push(row.line, row.record),
+            Some(fault) => rejects.push(row.line, &fault, row.raw),
         }
         if rows.is_full()
             && !rows.take().map_err(|error| broken(&job.path, &error))?.map(Piece::Rows).is_none_or(send)

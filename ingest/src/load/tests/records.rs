@@ -127,6 +127,10 @@ fn headers_that_name_no_columns_are_refused() {
         let text = read(content.as_bytes()).expect_err("the header is wrong").to_string();
         assert!(text.contains(fact) && text.contains("line 1"), "{text}");
     }
+    for (content, remedy) in [("a;b\n1;2\n", "--delimiter ';'"), ("a\tb\n", "tabs"), ("a|b\n", "bars")] {
+        let text = read(content.as_bytes()).expect_err("another delimiter").to_string();
+        assert!(text.contains("the only column is") && text.contains(remedy), "{text}");
+    }
     let text = read(b"a,\xff\n").expect_err("no UTF-8").to_string();
     assert!(text.contains("convert the file to UTF-8"), "{text}");
 }

@@ -123,6 +123,9 @@ async fn a_file_that_does_not_go_with_the_table_is_refused() {
     assert!(text.contains("does not fit table `bronze.t`: the table has no column `extra`"), "{text}");
     let text = load(&place, "c.csv", "id\nx\ny\n", "bronze.t").await.expect_err("nothing fits").to_string();
     assert!(text.contains("line 2") && text.contains("none of 2 records fits"), "{text}");
+    let text = load(&place, "d.csv", "a,b\n1\n", "bronze.new").await.expect_err("nothing fits").to_string();
+    assert!(text.contains("1 fields, the header has 2"), "{text}");
+    assert!(place.lake.find(&name("bronze.new")).await.expect("the catalog answers").is_none());
     assert_eq!(place.lines("bronze.t", &["id"]).await, ["1"]);
     assert!(place.rows("bronze.dead_letters").await.is_empty(), "nothing is committed when loading fails");
 }
