@@ -74,7 +74,8 @@ pub enum Error {
     /// A location outside the warehouse.
     #[error(
         "{location} lies outside the warehouse {warehouse}; nothing there is read or written\n  \
-         open the lake with the warehouse that holds it, or restore the table's metadata"
+         tables know their files by absolute location: move a moved folder back, or open the lake with the \
+         warehouse that holds them"
     )]
     OutsideWarehouse {
         /// The location.
@@ -153,7 +154,7 @@ pub enum Error {
         cause: Box<Error>,
     },
     /// The Iceberg library refused a step; the subject says which.
-    #[error("{subject}: {source}")]
+    #[error("{subject}: {source}\n  check the table and the file that it names; the table was not changed")]
     Iceberg {
         /// What was being done, to what.
         subject: String,

@@ -24,8 +24,8 @@ use crate::snapshot::{LiveFile, TableSnapshot};
 /// Manifests of one snapshot read at the same time.
 const MANIFESTS_IN_FLIGHT: usize = 16;
 
-/// Memory for manifests, measured by their size in the store.
-const CACHE_BYTES: u64 = 16 << 20;
+/// Memory for what was read of manifests.
+const CACHE_BYTES: u64 = 128 << 20;
 
 /// A data file and the snapshot that brought it.
 #[derive(Clone, Debug)]
@@ -83,8 +83,10 @@ async fn manifests(table: &TableSnapshot, snapshot: &Snapshot) -> Result<Vec<Man
     let location = snapshot.manifest_list();
     let bytes = table.lake().inner().storage.read_object(location).await?;
     let list = ManifestList::parse_with_version(&bytes, table.metadata().format_version());
-    let list =
-        list.map_err(|source| Error::Iceberg { subject: format!("manifest list {location}"), source: Box::new(source) })?;
+    let list = list.map_err(|source| Error::Iceberg {
+        subject: format!("manifest list {location}"),
+        source: Box::new(source),
+    })?;
     Ok(list.consume_entries().into_iter().collect())
 }
 
@@ -119,14 +121,25 @@ async fn read(lake: &Lake, table: &str, manifest: ManifestFile) -> Result<Arc<Ve
         return Err(refused(table, location, "the manifest is encrypted".to_owned()));
     }
     let content = manifest.load_manifest(&lake.inner().file_io).await;
-    let content =
-        content.map_err(|source| Error::Iceberg { subject: format!("manifest {location}"), source: Box::new(source) })?;
+    let content = content.map_err(|source| Error::Iceberg {
+        subject: format!("manifest {location}"),
+        source: Box::new(source),
+    })?;
     let live = content.entries().iter().filter(|entry| entry.is_alive());
     let files: Result<Vec<ListedFile>> = live.map(|entry| listed(lake, table, &manifest, entry)).collect();
     let files = Arc::new(files?);
-    let weight = u32::try_from(manifest.manifest_length).unwrap_or(u32::MAX).max(1);
+    let weight = files.iter().map(memory).fold(1, u32::saturating_add);
     cache.insert(location.clone(), (weight, files.clone())).await;
     Ok(files)
+}
+
+/// About how many bytes a listed file takes: a few maps by column, of which the bounds hold values.
+fn memory(listed: &ListedFile) -> u32 {
+    let file = &listed.file.data_file;
+    let counts = file.column_sizes().len() + file.value_counts().len() + file.null_value_counts().len();
+    let bounds = file.lower_bounds().len() + file.upper_bounds().len();
+    let bytes = 512 + file.file_path().len() + 16 * counts + 100 * bounds;
+    u32::try_from(bytes).unwrap_or(u32::MAX)
 }
 
 /// An entry as a file that this version can read.

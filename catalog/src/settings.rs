@@ -73,3 +73,6 @@ impl LakeSettings {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
