@@ -14,8 +14,9 @@ pub(crate) struct Broker;
 #[cfg(not(feature = "embedded-broker"))]
 impl Broker {
     pub(crate) async fn start() -> Result<Self, crate::failure::Failure> {
-        Err(crate::failure::Failure::new("this build of sluice has no embedded broker")
-            .hint("build it with the cargo feature `embedded-broker`, or use `sluice run --brokers HOST:PORT`"))
+        Err(crate::failure::Failure::new("this build of sluice has no embedded broker").hint(
+            "build it with the cargo feature `embedded-broker`, or use `sluice run --brokers HOST:PORT`",
+        ))
     }
 
     pub(crate) fn address(&self) -> String {

@@ -11,7 +11,9 @@ use crate::failure::Failure;
 use crate::{edge, parts, tables};
 
 #[derive(Args, Debug)]
-#[command(after_help = "Examples:\n  sluice doctor\n  sluice doctor --brokers localhost:9092 --json\n\nExit code 1 when a part is not well.")]
+#[command(
+    after_help = "Examples:\n  sluice doctor\n  sluice doctor --brokers localhost:9092 --json\n\nExit code 1 when a part is not well."
+)]
 pub(crate) struct DoctorArgs {
     /// One JSON object per part
     #[arg(long)]
@@ -94,8 +96,12 @@ async fn reach(config: &Config, kafka: &sluice_ingest::KafkaSettings) -> Result<
         .map(|topic| topic.name.as_str())
         .collect();
     if !missing.is_empty() {
-        return Err(Failure::new(format!("{} answers, but lacks the topics {}", kafka.brokers, missing.join(", ")))
-            .hint("create them: sluice topics apply"));
+        return Err(Failure::new(format!(
+            "{} answers, but lacks the topics {}",
+            kafka.brokers,
+            missing.join(", ")
+        ))
+        .hint("create them: sluice topics apply"));
     }
     Ok(format!("{} answers, {} topics", kafka.brokers, present.len()))
 }

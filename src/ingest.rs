@@ -25,8 +25,8 @@ Progress is kept in the tables, never in Kafka: a second start goes on exactly w
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct IngestArgs {
-    /// Topics file [default: the shop's built-in topics]
-    #[arg(long, value_name = "FILE")]
+    /// Topics file, or a built-in one by name: shop, olist [default: shop]
+    #[arg(long, value_name = "FILE|NAME")]
     topics: Option<PathBuf>,
     /// Only these topics of the file
     #[arg(long, value_name = "TOPIC")]
@@ -107,7 +107,11 @@ pub(crate) fn settings(config: &Config, only: &[String]) -> Result<IngestSetting
 }
 
 /// Runs ingest with a progress line until `stop`.
-async fn land(lake: sluice_catalog::Lake, settings: IngestSettings, stop: CancellationToken) -> Result<Report, Failure> {
+async fn land(
+    lake: sluice_catalog::Lake,
+    settings: IngestSettings,
+    stop: CancellationToken,
+) -> Result<Report, Failure> {
     let counters = Arc::new(Progress::default());
     let done = CancellationToken::new();
     let line = tokio::spawn(progress::show(done.clone(), {

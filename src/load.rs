@@ -71,8 +71,10 @@ pub(crate) async fn run(args: LoadArgs, config: Config) -> Result<ExitCode, Fail
     let counters = Arc::new(Progress::default());
     match args.what {
         What::Csv { file, table, delimiter } => {
-            let delimiter = u8::try_from(delimiter)
-                .map_err(|_| Failure::usage(format!("`{delimiter}` cannot separate fields")).hint("name one ASCII character"))?;
+            let delimiter = u8::try_from(delimiter).map_err(|_| {
+                Failure::usage(format!("`{delimiter}` cannot separate fields"))
+                    .hint("name one ASCII character")
+            })?;
             let lake = parts::lake(&config).await?;
             let settings = CsvSettings { delimiter, again, ..CsvSettings::new(file, table) };
             let report = with_bar(&counters, load::csv(&lake, settings, edge::now(), &counters)).await?;
@@ -94,12 +96,15 @@ pub(crate) async fn run(args: LoadArgs, config: Config) -> Result<ExitCode, Fail
 }
 
 /// Drives `work` beside a bar that follows its counters.
-async fn with_bar<T, E>(counters: &Arc<Progress>, work: impl Future<Output = Result<T, E>>) -> Result<T, Failure>
+async fn with_bar<T, E>(
+    counters: &Arc<Progress>,
+    work: impl Future<Output = Result<T, E>>,
+) -> Result<T, Failure>
 where
     E: Into<Failure>,
 {
     let done = CancellationToken::new();
-    let bar = progress::byte_bar(counters.bytes_total(), "reading");
+    let bar = progress::bar("reading");
     let follower = tokio::spawn(follow(bar, Arc::clone(counters), done.clone()));
     let result = work.await;
     done.cancel();
@@ -113,8 +118,13 @@ async fn follow(bar: ProgressBar, counters: Arc<Progress>, done: CancellationTok
         tokio::select! {
             () = done.cancelled() => {}
             _ = ticks.tick() => {
-                bar.set_length(counters.bytes_total());
-                bar.set_position(counters.bytes());
+                // A replay first reads the files and then sends their events.
+                let sending = counters.rows_total() > 0;
+                bar.set_length(if sending { counters.rows_total() } else { counters.bytes_total() });
+                bar.set_position(if sending { counters.rows() } else { counters.bytes() });
+                if sending {
+                    bar.set_prefix("sending events");
+                }
             }
         }
     }
@@ -129,11 +139,26 @@ fn print_loaded(reports: &[LoadReport], json: bool) -> Result<(), Failure> {
         return Ok(());
     }
     let rows = reports.iter().map(|report| {
-        let file = report.file.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
-        let seconds = if report.skipped { "loaded before".to_owned() } else { format!("{:.1}", report.seconds) };
-        vec![file, report.table.clone(), output::grouped(report.rows), output::grouped(report.rejected), seconds]
+        let file =
+            report.file.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+        let seconds =
+            if report.skipped { "loaded before".to_owned() } else { format!("{:.1}", report.seconds) };
+        vec![
+            file,
+            report.table.clone(),
+            output::grouped(report.rows),
+            output::grouped(report.rejected),
+            seconds,
+        ]
     });
     output::print_listing(&["file", "table", "rows", "rejected", "seconds"], rows.collect());
+    let rejected: u64 = reports.iter().map(|report| report.rejected).sum();
+    if rejected > 0 {
+        println!(
+            "{} rejected rows are in bronze.dead_letters; _src_topic is the file's name",
+            output::grouped(rejected)
+        );
+    }
     Ok(())
 }
 

@@ -9,8 +9,12 @@ use tracing_subscriber::EnvFilter;
 pub(crate) fn start(verbose: u8) {
     let level = match verbose {
         0 => "warn",
-        1 => "warn,sluice=info,sluice_catalog=info,sluice_ingest=info,sluice_sql=info,sluice_models=info,sluice_query=info",
-        _ => "info,sluice=debug,sluice_catalog=debug,sluice_ingest=debug,sluice_sql=debug,sluice_models=debug,sluice_query=debug",
+        1 => {
+            "warn,sluice=info,sluice_catalog=info,sluice_ingest=info,sluice_sql=info,sluice_models=info,sluice_query=info"
+        }
+        _ => {
+            "info,sluice=debug,sluice_catalog=debug,sluice_ingest=debug,sluice_sql=debug,sluice_models=debug,sluice_query=debug"
+        }
     };
     let filter = EnvFilter::try_from_env("SLUICE_LOG").unwrap_or_else(|_| EnvFilter::new(level));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);

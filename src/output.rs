@@ -145,7 +145,8 @@ fn new_table(schema: &SchemaRef) -> Table {
 }
 
 fn add_rows(table: &mut Table, batch: &RecordBatch) -> Result<(), Printed> {
-    let options = FormatOptions::default().with_null("NULL").with_timestamp_format(Some("%Y-%m-%d %H:%M:%S%.f"));
+    let options =
+        FormatOptions::default().with_null("NULL").with_timestamp_format(Some("%Y-%m-%d %H:%M:%S%.f"));
     let options = options.with_timestamp_tz_format(Some("%Y-%m-%d %H:%M:%S%.f%:z"));
     let columns = batch
         .columns()

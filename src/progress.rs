@@ -32,20 +32,21 @@ pub(crate) async fn show(done: CancellationToken, line: impl Fn(Duration) -> Str
 }
 
 fn live_line() -> ProgressBar {
-    let style = ProgressStyle::with_template("{spinner} {wide_msg}").unwrap_or_else(|_| ProgressStyle::default_spinner());
+    let style = ProgressStyle::with_template("{spinner} {wide_msg}")
+        .unwrap_or_else(|_| ProgressStyle::default_spinner());
     let spinner = ProgressBar::new_spinner().with_style(style);
     spinner.enable_steady_tick(LIVE_INTERVAL);
     spinner
 }
 
-/// A bar over bytes with rate and remaining time; hidden when standard error is no terminal.
-pub(crate) fn byte_bar(total: u64, name: &str) -> ProgressBar {
+/// A bar with rate and remaining time; hidden when standard error is no terminal.
+pub(crate) fn bar(name: &str) -> ProgressBar {
     if !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
-    let template = "{prefix:<36} [{bar:24}] {bytes}/{total_bytes} {bytes_per_sec} eta {eta}";
+    let template = "{prefix:<16} [{bar:30}] {percent:>3} %  {human_pos}/{human_len}  {per_sec}  eta {eta}";
     let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-    ProgressBar::new(total).with_style(style.progress_chars("=> ")).with_prefix(name.to_owned())
+    ProgressBar::new(0).with_style(style.progress_chars("=> ")).with_prefix(name.to_owned())
 }
 
 /// Events per second, for people.

@@ -11,7 +11,9 @@ use crate::failure::Failure;
 use crate::output;
 
 #[derive(Args, Debug)]
-#[command(after_help = "Examples:\n  sluice topics list\n  sluice topics apply --brokers localhost:9092\n  sluice topics apply --topics topics.yaml")]
+#[command(
+    after_help = "Examples:\n  sluice topics list\n  sluice topics apply --brokers localhost:9092\n  sluice topics apply --topics topics.yaml"
+)]
 pub(crate) struct TopicsArgs {
     #[command(subcommand)]
     action: Action,
@@ -21,8 +23,8 @@ pub(crate) struct TopicsArgs {
 enum Action {
     /// Create the topics that do not exist yet; those that do are compared
     Apply {
-        /// Topics file [default: the shop's built-in topics]
-        #[arg(long, value_name = "FILE")]
+        /// Topics file, or a built-in one by name: shop, olist [default: shop]
+        #[arg(long, value_name = "FILE|NAME")]
         topics: Option<PathBuf>,
         /// One JSON object per topic
         #[arg(long)]
@@ -30,8 +32,8 @@ enum Action {
     },
     /// Print the topics file in use
     List {
-        /// Topics file [default: the shop's built-in topics]
-        #[arg(long, value_name = "FILE")]
+        /// Topics file, or a built-in one by name: shop, olist [default: shop]
+        #[arg(long, value_name = "FILE|NAME")]
         topics: Option<PathBuf>,
     },
 }
@@ -77,7 +79,12 @@ fn list(config: &Config) -> Result<ExitCode, Failure> {
     let topics = config.topics()?;
     let rows = topics.topics.iter().map(|topic| {
         let tables: Vec<String> = topic.routes.iter().map(|route| route.table.to_string()).collect();
-        vec![topic.name.clone(), topic.partitions.to_string(), topic.replication.to_string(), tables.join(", ")]
+        vec![
+            topic.name.clone(),
+            topic.partitions.to_string(),
+            topic.replication.to_string(),
+            tables.join(", "),
+        ]
     });
     output::print_listing(&["topic", "partitions", "replication", "lands in"], rows.collect());
     Ok(ExitCode::SUCCESS)

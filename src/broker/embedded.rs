@@ -62,8 +62,11 @@ impl Broker {
         let deadline = Instant::now() + START_TIMEOUT;
         while TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).await.is_err() {
             if self.task.is_finished() || Instant::now() > deadline {
-                return Err(Failure::new(format!("the embedded broker does not answer on {}", self.address()))
-                    .hint("run again with -v to see why"));
+                return Err(Failure::new(format!(
+                    "the embedded broker does not answer on {}",
+                    self.address()
+                ))
+                .hint("run again with -v to see why"));
             }
             sleep(Duration::from_millis(20)).await;
         }

@@ -78,10 +78,10 @@ impl Config {
             Some(path) => Some(read_secret(path)?),
             None => std::env::var("AWS_SECRET_ACCESS_KEY").ok(),
         };
-        let or_env =
-            |value: &Option<String>, name: &str| value.clone().or_else(|| std::env::var(name).ok());
+        let or_env = |value: &Option<String>, name: &str| value.clone().or_else(|| std::env::var(name).ok());
         Ok(S3Settings {
-            endpoint: or_env(&s3.endpoint, "AWS_ENDPOINT_URL_S3").or_else(|| std::env::var("AWS_ENDPOINT_URL").ok()),
+            endpoint: or_env(&s3.endpoint, "AWS_ENDPOINT_URL_S3")
+                .or_else(|| std::env::var("AWS_ENDPOINT_URL").ok()),
             region: or_env(&s3.region, "AWS_REGION"),
             access_key_id: or_env(&s3.access_key_id, "AWS_ACCESS_KEY_ID"),
             secret_access_key: secret.map(Secret::new),
@@ -91,17 +91,23 @@ impl Config {
     /// How the broker is reached.
     pub(crate) fn kafka_settings(&self) -> Result<KafkaSettings, KafkaNeeded> {
         let brokers = self.kafka.brokers.clone().ok_or(KafkaNeeded)?;
-        Ok(KafkaSettings { brokers, options: self.kafka.options.clone().into_iter().collect::<BTreeMap<_, _>>() })
+        Ok(KafkaSettings {
+            brokers,
+            options: self.kafka.options.clone().into_iter().collect::<BTreeMap<_, _>>(),
+        })
     }
 
-    /// The topics file, or the shop's.
+    /// The topics file, one of the built-in ones by its name, or the shop's.
     pub(crate) fn topics(&self) -> Result<Topics, Failure> {
         let Some(path) = &self.kafka.topics else {
             return Ok(Topics::shop());
         };
+        if let Some(topics) = path.to_str().and_then(Topics::named) {
+            return Ok(topics);
+        }
         let text = std::fs::read_to_string(path).map_err(|cause| {
             Failure::usage(format!("cannot read the topics file `{}`: {cause}", path.display()))
-                .hint("name an existing file with --topics, or leave it out for the built-in topics")
+                .hint("name an existing file, or one of the built-in ones: shop, olist")
         })?;
         Topics::parse(&text).map_err(|cause| Failure::usage(format!("{}: {cause}", path.display())))
     }

@@ -45,6 +45,7 @@ fn every_documented_key_is_a_field() {
             _ => "x",
         };
         let variable = super::environment::variable_of(key);
-        load("", &[(&variable, value)], &Overrides::default()).unwrap_or_else(|error| panic!("{key}: {error}"));
+        load("", &[(&variable, value)], &Overrides::default())
+            .unwrap_or_else(|error| panic!("{key}: {error}"));
     }
 }

@@ -42,7 +42,10 @@ pub(super) async fn run(lake: &Lake, session: &Session, produced: u64) -> Result
     for table in lake.tables(NAMESPACE).await? {
         let union = if offsets.is_empty() { "" } else { " union all " };
         let dead = table.name() == DEAD_LETTERS;
-        write!(offsets, "{union}select _src_topic t, _src_partition p, _src_offset o, {dead} as dead from {table}")?;
+        write!(
+            offsets,
+            "{union}select _src_topic t, _src_partition p, _src_offset o, {dead} as dead from {table}"
+        )?;
     }
     let sql = format!(
         "select coalesce(sum(n), 0), coalesce(sum(dead), 0), count(*) from (\
@@ -50,7 +53,8 @@ pub(super) async fn run(lake: &Lake, session: &Session, produced: u64) -> Result
     );
     let batches: Vec<_> = session.sql(&sql).await?.try_collect().await?;
     let number = |column: usize| {
-        let value = batches.iter().find(|batch| batch.num_rows() > 0).map(|batch| batch.column(column).clone());
+        let value =
+            batches.iter().find(|batch| batch.num_rows() > 0).map(|batch| batch.column(column).clone());
         value.map_or(0, |array| array.as_primitive::<Int64Type>().value(0) as u64)
     };
     let (rows, dead_lettered, distinct) = (number(0), number(1), number(2));
