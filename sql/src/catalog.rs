@@ -23,10 +23,10 @@ use sluice_catalog::{TableName, TableSnapshot};
 
 use crate::engine::CATALOG;
 use crate::error::{Complaint, Error, Result, nearest, quoted};
-use crate::planner::check_size;
 use crate::session::Session;
 use crate::table::{LakeTable, Reading};
 use crate::text::Text;
+use crate::unfold;
 
 const INFORMATION_SCHEMA: &str = "information_schema";
 
@@ -42,6 +42,8 @@ struct Found {
     providers: HashMap<TableName, Arc<dyn TableProvider>>,
     inputs: BTreeSet<TableName>,
     snapshots: BTreeMap<TableName, TableSnapshot>,
+    /// How many tables each view reads.
+    weights: HashMap<TableName, u64>,
     listing: Option<Listing>,
 }
 
@@ -66,15 +68,17 @@ impl Scope {
     }
 
     /// Plans a parsed statement; a name that does not exist is reported with its place and the likely one.
+    /// The number is that of the tables it reads, each use counted.
     pub(crate) async fn plan(
         &self,
         state: &SessionState,
         text: &Text<'_>,
         parsed: Parsed,
-    ) -> Result<LogicalPlan> {
+    ) -> Result<(LogicalPlan, u64)> {
         let missing = self.look_up(state, &parsed).await?;
+        let tables = unfold::count(&parsed, |name| self.weight(state, name))?;
         match (state.statement_to_plan(parsed).await, missing) {
-            (Ok(plan), _) => check_size(&plan).map(|()| plan),
+            (Ok(plan), _) => Ok((plan, tables)),
             (Err(_), Some(name)) => {
                 let at = text.place_of(&name.table);
                 Err(self.unknown(&name.catalog, &name.schema, &name.table).await?.map(|c| c.at(at)))
@@ -102,6 +106,17 @@ impl Scope {
             }
         }
         Ok(missing)
+    }
+
+    /// How many tables a name stands for: a view's, or itself.
+    fn weight(&self, state: &SessionState, name: &[&str]) -> u64 {
+        let default = &state.config_options().catalog.default_schema;
+        let name = match name {
+            [table] => TableName::new(default, *table),
+            [.., namespace, table] => TableName::new(*namespace, *table),
+            [] => return 1,
+        };
+        name.ok().and_then(|name| self.found().weights.get(&name).copied()).unwrap_or(1)
     }
 
     /// The inputs and their states, once planning is over.
@@ -206,7 +221,8 @@ impl Scope {
         let text = Text::read(sql).map_err(inside)?;
         let parsed = text.parse().map_err(inside)?;
         // Boxed because views nest: planning one resolves the names in it.
-        let plan = Box::pin(self.plan(&state, &text, parsed)).await.map_err(inside)?;
+        let (plan, tables) = Box::pin(self.plan(&state, &text, parsed)).await.map_err(inside)?;
+        self.found().weights.insert(name.clone(), tables.max(1));
         Ok(Arc::new(ViewTable::new(plan, Some(sql.to_owned()))))
     }
 

@@ -1,4 +1,4 @@
-//! The engine: one memory budget, one spill folder, one footer cache for all sessions over one lake.
+//! The engine: threads, one memory budget, one spill folder, one footer cache for all sessions over one lake.
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -14,8 +14,9 @@ use datafusion::prelude::SessionConfig;
 use sluice_catalog::Lake;
 
 use crate::error::Result;
-use crate::planner::Planner;
+use crate::functions;
 use crate::session::Session;
+use crate::workers::Workers;
 
 /// The one catalog that statements see: `sluice.NAMESPACE.TABLE`.
 pub const CATALOG: &str = "sluice";
@@ -66,14 +67,14 @@ struct Inner {
     namespace: String,
     store_url: ObjectStoreUrl,
     state: SessionState,
-    planner: Planner,
+    workers: Workers,
 }
 
 impl Engine {
-    /// An engine over `lake`; reads nothing yet.
+    /// An engine over `lake`, with threads of its own; reads nothing yet.
     ///
     /// # Errors
-    /// When the spill folder cannot be used.
+    /// When the spill folder cannot be used or the threads cannot be started.
     pub fn new(lake: Lake, settings: EngineSettings) -> Result<Self> {
         let store_url = ObjectStoreUrl::parse(lake.store_url())?;
         let mut disk = DiskManagerBuilder::default().with_max_temp_directory_size(settings.spill_bytes_max);
@@ -87,12 +88,13 @@ impl Engine {
             .with_metadata_cache_limit(settings.footer_cache_bytes)
             .build_arc()?;
         runtime.register_object_store(store_url.as_ref(), lake.store());
-        let state = SessionStateBuilder::new_with_default_features()
+        let mut state = SessionStateBuilder::new_with_default_features()
             .with_config(config(&settings))
             .with_runtime_env(runtime)
             .build();
-        let inner =
-            Inner { lake, namespace: settings.namespace, store_url, state, planner: Planner::default() };
+        functions::register(&mut state)?;
+        let workers = Workers::start(settings.target_partitions)?;
+        let inner = Inner { lake, namespace: settings.namespace, store_url, state, workers };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -115,8 +117,8 @@ impl Engine {
         &self.inner.state
     }
 
-    pub(crate) fn planner(&self) -> &Planner {
-        &self.inner.planner
+    pub(crate) fn workers(&self) -> &Workers {
+        &self.inner.workers
     }
 }
 

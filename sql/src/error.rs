@@ -193,7 +193,7 @@ impl From<DataFusionError> for Error {
             DataFusionError::SQL(error, _) => Self::Syntax(syntax(&error)),
             DataFusionError::NotImplemented(message) => Self::Unsupported(Complaint::new(message)),
             DataFusionError::Plan(message) | DataFusionError::Configuration(message) => {
-                Self::Plan(Complaint::new(message))
+                Self::Plan(with_hint(&message))
             }
             DataFusionError::SchemaError(error, _) => Self::Plan(schema(&error)),
             DataFusionError::ResourcesExhausted(message) => Self::ResourcesExhausted(
@@ -265,7 +265,7 @@ fn shared(error: &DataFusionError) -> Error {
         DataFusionError::Execution(_) | DataFusionError::ArrowError(..) => {
             Error::Execution(Complaint::new(root.strip_backtrace()))
         }
-        DataFusionError::Plan(m) => Error::Plan(Complaint::new(m)),
+        DataFusionError::Plan(m) => Error::Plan(with_hint(m)),
         DataFusionError::NotImplemented(m) => Error::Unsupported(Complaint::new(m)),
         DataFusionError::Internal(_) => Error::Internal(Complaint::new(root.strip_backtrace())),
         _ => Error::Lake(Complaint::new(root.strip_backtrace())),
@@ -285,6 +285,14 @@ impl Error {
             Self::Internal(c) => Self::Internal(c.clone()),
             Self::Cancelled => Self::Cancelled,
         }
+    }
+}
+
+/// The library puts its suggestion on a second line.
+fn with_hint(message: &str) -> Complaint {
+    match message.split_once('\n') {
+        Some((fact, hint)) => Complaint::new(fact.trim_end_matches('.')).remedy(hint.trim()),
+        None => Complaint::new(message),
     }
 }
 

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! text -> tokens -> plan                 -> physical plan            -> stream of batches
-//! (text: limits, markers)
-//!         (statement, planner, catalog: each table pinned once)
+//! (text, unfold: limits, markers)
+//!         (statement, catalog: each table pinned once)
 //!                     (table, scan/: files pruned, split, mapped by field id)
 //!                                                                       (types: plain types)
 //! ```
@@ -11,20 +11,22 @@
 //! Invariants:
 //! - One statement sees one state of each table: it is pinned when the statement is prepared.
 //! - Statements only read. Writing is the work of `ingest` and `models`, through `sluice-catalog`.
-//! - No text can abort the process: it is measured before it is parsed, and planned on a stack of its own.
+//! - No text can abort the process: it is measured before it is parsed, and planned and run on deep stacks.
 //! - Results are streamed, never collected; dropping the stream ends the query.
 //! - What leaves has plain types, in schemas and batches alike.
 
 mod catalog;
 mod engine;
 mod error;
-mod planner;
+mod functions;
 mod scan;
 mod session;
 mod statement;
 mod table;
 mod text;
 mod types;
+mod unfold;
+mod workers;
 
 #[cfg(test)]
 mod tests;

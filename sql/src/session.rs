@@ -90,7 +90,7 @@ impl Session {
         Statement::prepare(self.clone(), sql.to_owned()).await
     }
 
-    /// Runs a statement; nothing is read before the stream is polled, and dropping the stream ends it.
+    /// Runs a statement. It works a few batches ahead of the reader; dropping the stream ends it.
     ///
     /// # Errors
     /// When the parameters do not fit. What fails later is an item of the stream: turn it into a

@@ -12,8 +12,7 @@ use datafusion::error::DataFusionError;
 use datafusion::execution::{SendableRecordBatchStream, SessionState};
 use datafusion::logical_expr::expr::Placeholder;
 use datafusion::logical_expr::{Cast, Expr, LogicalPlan, TryCast};
-use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
-use datafusion::physical_plan::{ExecutionPlan, execute_stream};
+use datafusion::physical_plan::execute_stream;
 use datafusion::prelude::SQLOptions;
 use datafusion::scalar::ScalarValue;
 use datafusion::sql::parser::Statement as Parsed;
@@ -49,8 +48,8 @@ struct Inner {
 
 impl Statement {
     pub(crate) async fn prepare(session: Session, sql: String) -> Result<Self> {
-        let planner = session.engine().clone();
-        let inner = planner.planner().run(async move { plan(session, sql).await }).await?;
+        let workers = session.engine().workers().clone();
+        let inner = workers.run(plan(session, sql)).await?;
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -91,23 +90,22 @@ impl Statement {
     ) -> Result<SendableRecordBatchStream> {
         let values = self.bind(parameters)?;
         let inner = Arc::clone(&self.inner);
-        let (physical, task) = engine
-            .planner()
-            .run(async move {
-                let mut state = inner.state.clone();
-                state.mark_start_execution();
-                let plan = inner.plan.clone();
-                let plan =
-                    if values.is_empty() { plan } else { plan.with_param_values(ParamValues::from(values))? };
-                let physical = state.create_physical_plan(&plan).await?;
-                Ok((physical, state.task_ctx()))
-            })
-            .await?;
-        let batches = execute_stream(Arc::<dyn ExecutionPlan>::clone(&physical), task)?;
+        let physical = async move {
+            let mut state = inner.state.clone();
+            state.mark_start_execution();
+            let plan = inner.plan.clone();
+            let plan =
+                if values.is_empty() { plan } else { plan.with_param_values(ParamValues::from(values))? };
+            let physical = state.create_physical_plan(&plan).await?;
+            Ok((physical, state.task_ctx()))
+        };
+        let (physical, task) = engine.workers().run(physical).await?;
         let schema = self.schema();
-        let declared = Arc::clone(&schema);
-        let plain = batches.map(move |batch| plain_batch(&batch?, &declared));
-        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, plain)))
+        let plain = async move {
+            let batches = execute_stream(physical, task)?;
+            Ok(batches.map(move |batch| plain_batch(&batch?, &schema)))
+        };
+        Ok(engine.workers().stream(self.schema(), plain))
     }
 
     /// Casts each value to the type that the plan takes.
@@ -139,7 +137,7 @@ async fn plan(session: Session, sql: String) -> Result<Inner> {
 
     let scope = Scope::open(session);
     let state = scope.state(&[]);
-    let plan = scope.plan(&state, &text, parsed).await.map_err(|error| error.with_text(&sql))?;
+    let (plan, _) = scope.plan(&state, &text, parsed).await.map_err(|error| error.with_text(&sql))?;
     read_only(&plan)?;
     let (plan, planned) = type_parameters(plan, markers)?;
 

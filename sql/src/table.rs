@@ -102,11 +102,14 @@ impl LakeTable {
         planning: &dyn Planning,
         predicate: Option<Arc<dyn PhysicalExpr>>,
         skipped: usize,
+        prune_row_groups: bool,
     ) -> Result<ParquetSource> {
-        let options = TableParquetOptions {
+        let mut options = TableParquetOptions {
             global: planning.config_options().execution.parquet.clone(),
             ..TableParquetOptions::default()
         };
+        options.global.pruning &= prune_row_groups;
+        options.global.enable_page_index &= prune_row_groups;
         let runtime = planning.runtime_env();
         let store = runtime.object_store(self.engine.store_url())?;
         let readers =
@@ -180,7 +183,10 @@ impl TableProvider for LakeTable {
             options.execution.target_partitions,
             options.optimizer.repartition_file_min_size,
         );
-        let source = self.source(planning, predicate, skipped)?;
+        // The readers prune row groups by statistics that leave NaN out, which the engine takes for the
+        // largest number: where there may be NaN they must not.
+        let row_groups = !columns.may_hold_nan(&kept, &wanted);
+        let source = self.source(planning, predicate, skipped, row_groups)?;
         let scan = FileScanConfigBuilder::new(self.engine.store_url().clone(), Arc::new(source))
             .with_file_groups(groups)
             .with_statistics(of_table)

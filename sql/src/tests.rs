@@ -26,14 +26,14 @@ use uuid::Uuid;
 use crate::{Engine, EngineSettings, Error, Session};
 
 /// A lake that goes away with the test: catalog in a temporary file, objects in memory.
-struct TestLake {
+pub(crate) struct TestLake {
     lake: Lake,
     engine: Engine,
     _dir: TempDir,
 }
 
 impl TestLake {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         Self::with(EngineSettings { target_partitions: 2, ..EngineSettings::default() }).await
     }
 
@@ -51,7 +51,7 @@ impl TestLake {
         Self { lake, engine, _dir: dir }
     }
 
-    fn session(&self) -> Session {
+    pub(crate) fn session(&self) -> Session {
         self.engine.session()
     }
 
@@ -132,7 +132,7 @@ async fn rows(session: &Session, sql: &str, parameters: Vec<ScalarValue>) -> Res
 }
 
 /// The whole result as a table, or the error's text.
-async fn shown(session: &Session, sql: &str) -> String {
+pub(crate) async fn shown(session: &Session, sql: &str) -> String {
     let statement = match session.prepare(sql).await {
         Ok(statement) => statement,
         Err(error) => return format!("error: {error}"),
@@ -147,7 +147,7 @@ async fn shown(session: &Session, sql: &str) -> String {
 }
 
 /// A single value as text.
-async fn value(session: &Session, sql: &str) -> String {
+pub(crate) async fn value(session: &Session, sql: &str) -> String {
     let batches = rows(session, sql, Vec::new()).await.unwrap();
     let batch = batches.iter().find(|batch| batch.num_rows() > 0).unwrap();
     ScalarValue::try_from_array(batch.column(0), 0).unwrap().to_string()

@@ -12,6 +12,7 @@ use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer, Word};
 
 use crate::error::{Complaint, Error, Place, Result};
+use crate::functions::bare_units;
 
 /// The longest statement, in bytes.
 const BYTES_MAX: usize = 256 * 1024;
@@ -76,7 +77,10 @@ impl<'a> Text<'a> {
         };
         let mut statements = parse().map_err(|error| Error::from(error).with_text(sql))?;
         match (statements.pop_front(), statements.len()) {
-            (Some(statement), 0) => Ok(statement),
+            (Some(mut statement), 0) => {
+                quote_bare_units(&mut statement);
+                Ok(statement)
+            }
             (None, _) => Err(Error::Syntax(
                 Complaint::new("there is no statement").remedy("write one, for example SELECT 1"),
             )),
@@ -85,6 +89,14 @@ impl<'a> Text<'a> {
                     .remedy("send each statement by itself"),
             )),
         }
+    }
+}
+
+fn quote_bare_units(statement: &mut Statement) {
+    match statement {
+        Statement::Statement(ast) => bare_units::quote(ast),
+        Statement::Explain(explain) => quote_bare_units(&mut explain.statement),
+        Statement::CreateExternalTable(_) | Statement::CopyTo(_) | Statement::Reset(_) => {}
     }
 }
 

@@ -86,6 +86,16 @@ impl Columns {
         data.null_value_counts().get(&id).copied().filter(|nulls| covers && *nulls <= data.record_count())
     }
 
+    /// Whether one of the wanted columns is of floating point and some file may hold NaN in it.
+    pub(crate) fn may_hold_nan(&self, files: &[&LiveFile], wanted: &[bool]) -> bool {
+        let floating =
+            self.columns.iter().zip(wanted).filter(|(_, wanted)| **wanted).filter_map(|(column, _)| {
+                column.as_ref().filter(|column| column.data_type.is_floating()).map(|column| column.id)
+            });
+        let without = |file: &LiveFile, id: i32| file.data_file.nan_value_counts().get(&id) == Some(&0);
+        floating.into_iter().any(|id| files.iter().any(|file| !without(file, id)))
+    }
+
     fn partition_bounds(&self, file: &LiveFile, id: i32, data_type: &DataType) -> Option<Bounds> {
         let spec = self.specs.iter().find(|spec| spec.spec_id() == file.partition_spec_id)?;
         let values = file.data_file.partition();

@@ -44,6 +44,15 @@ async fn deep_nesting() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn prefix_chains() {
+    let lake = TestLake::new().await;
+    for prefix in ["NOT ", "- ", "+ ", "~ "] {
+        let sql = format!("SELECT {}1", prefix.repeat(900));
+        assert!(matches!(outcome(&lake.session(), &sql).await, Err(Error::Syntax(_))), "{prefix}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sheer_size() {
     let lake = TestLake::new().await;
     let session = lake.session();
@@ -66,6 +75,15 @@ async fn doubling_with_queries() {
     sql.push_str(" SELECT * FROM c40");
     let error = outcome(&lake.session(), &sql).await.unwrap_err();
     assert!(matches!(&error, Error::Plan(c) if c.message().contains("unfolds")), "{error}");
+
+    // The same by expressions.
+    let mut sql = "WITH c0 AS (SELECT value AS n FROM generate_series(1, 3))".to_owned();
+    for level in 1..=60 {
+        let below = level - 1;
+        write!(sql, ", c{level} AS (SELECT (n + n) % 7 AS n FROM c{below})").unwrap();
+    }
+    sql.push_str(" SELECT * FROM c60");
+    outcome(&lake.session(), &sql).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -66,10 +66,6 @@ async fn a_day_partition_is_pruned_by_the_timestamp_itself() {
     assert_eq!(files(&session, one_day).await, (1, 9));
     let since = "SELECT n FROM measures WHERE at > timestamp '2026-05-08 12:00:00'";
     assert_eq!(files(&session, since).await, (3, 7));
-    assert_eq!(
-        files(&session, "SELECT n FROM measures WHERE date_trunc('day', at) = '2026-05-04'").await.1,
-        9
-    );
     assert_eq!(files(&session, "SELECT n FROM measures").await, (10, 0));
 }
 
@@ -77,11 +73,13 @@ async fn a_day_partition_is_pruned_by_the_timestamp_itself() {
 async fn bounds_and_null_counts_prune() {
     let lake = measures().await;
     let session = lake.session();
-    assert_eq!(files(&session, "SELECT at FROM measures WHERE n = 305").await.1, 10);
+    assert_eq!(files(&session, "SELECT at FROM measures WHERE n = 305").await, (1, 9));
+    // Nothing is left to scan.
+    assert_eq!(files(&session, "SELECT at FROM measures WHERE n = 350").await.0, 0);
     assert_eq!(files(&session, "SELECT at FROM measures WHERE n IN (304, 101)").await, (2, 8));
     assert_eq!(files(&session, "SELECT at FROM measures WHERE n IS NULL").await, (10, 0));
-    assert_eq!(files(&session, "SELECT at FROM measures WHERE device = 'b'").await.1, 10);
-    assert_eq!(files(&session, "SELECT at FROM measures WHERE device IS NULL").await.1, 10);
+    assert_eq!(files(&session, "SELECT at FROM measures WHERE device = 'b'").await.0, 0);
+    assert_eq!(files(&session, "SELECT at FROM measures WHERE device IS NULL").await.0, 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -107,8 +105,8 @@ async fn counts_and_bounds_need_no_file() {
     assert_eq!(value(&session, "SELECT count(n) FROM measures").await, "230");
     assert_eq!(value(&session, "SELECT min(n) FROM measures").await, "0");
     assert_eq!(
-        value(&session, "SELECT max(at) FROM measures").await,
-        "2026-05-10 23:00:00 UTC".replace(' ', "T").replace("TUTC", "Z")
+        value(&session, "SELECT cast(max(at) AS varchar) FROM measures").await,
+        "2026-05-10T23:00:00Z"
     );
     // Text bounds may be cut short, so they answer nothing; the missing file is reported, not passed over.
     let missing = shown(&session, "SELECT max(device) FROM measures").await;

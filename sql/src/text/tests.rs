@@ -1,7 +1,7 @@
 //! Limits and markers.
 
 use super::Text;
-use crate::error::{Error, Place};
+use crate::error::Place;
 
 fn message(sql: &str) -> String {
     match Text::read(sql).and_then(|text| text.parse()) {
@@ -46,9 +46,8 @@ fn one_statement_is_one_statement() {
 
 #[test]
 fn a_syntax_error_shows_its_line() {
-    let expected = "Expected: an expression, found: FROM\n  at line 2, column 4\n  |    FROM t\n  |    ^";
-    assert_eq!(message("SELECT a,\n   FROM t WHERE"), "Expected: an expression, found: EOF");
-    assert_eq!(message("SELECT a +\n   FROM t"), expected);
+    let expected = "Expected: ), found: FROM\n  at line 2, column 4\n  |    FROM t\n  |    ^";
+    assert_eq!(message("SELECT (a\n   FROM t"), expected);
 }
 
 #[test]
@@ -73,14 +72,6 @@ fn limits_are_counted_on_tokens() {
 fn separate_expressions_are_counted_separately() {
     let columns: Vec<String> = (0..600).map(|n| format!("a{n} + b{n} AS c{n}")).collect();
     assert!(Text::read(&format!("SELECT {} FROM t WHERE a = 1", columns.join(", "))).is_ok());
-}
-
-#[test]
-fn prefix_chains_end_in_an_error() {
-    for prefix in ["NOT ", "- ", "+ ", "~ "] {
-        let sql = format!("SELECT {}1", prefix.repeat(900));
-        assert!(matches!(Text::read(&sql).and_then(|t| t.parse()), Err(Error::Syntax(_))), "{prefix}");
-    }
 }
 
 #[test]
