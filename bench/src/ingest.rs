@@ -172,12 +172,24 @@ async fn count(kafka: &KafkaSettings, topic: &Topic) -> Result<u64, Failure> {
         let consumer: BaseConsumer = config.create()?;
         let mut held = 0;
         for partition in 0..partitions {
-            let (low, high) = consumer.fetch_watermarks(TOPIC, partition, TIMEOUT)?;
+            let (low, high) = watermarks(&consumer, partition)?;
             held += u64::try_from(high - low)?;
         }
         Ok(held)
     };
     tokio::task::spawn_blocking(count).await?
+}
+
+/// Asks again for a while: a topic just created has no leaders yet.
+fn watermarks(consumer: &BaseConsumer, partition: i32) -> Result<(i64, i64), Failure> {
+    let until = Instant::now() + TIMEOUT;
+    loop {
+        match consumer.fetch_watermarks(TOPIC, partition, TIMEOUT) {
+            Ok(watermarks) => return Ok(watermarks),
+            Err(error) if Instant::now() > until => return Err(error.into()),
+            Err(_) => std::thread::sleep(Duration::from_millis(200)),
+        }
+    }
 }
 
 async fn land(lake: Lake, settings: IngestSettings, total: u64) -> Result<(Measured, Report), Failure> {

@@ -19,6 +19,7 @@ use crate::error::{Error, Result};
 use crate::kafka::{KafkaSettings, redact};
 
 const TIMEOUT: Duration = Duration::from_secs(10);
+const RETRY: Duration = Duration::from_millis(200);
 const QUEUE_KBYTES: usize = 4096;
 
 /// A client for questions.
@@ -67,11 +68,21 @@ impl Probe {
         }
     }
 
-    /// The first offset and the end of what readers may see.
+    /// The first offset and the end of what readers may see. A partition without a leader, as one of a
+    /// topic just created, is asked again for a while.
     pub(crate) fn watermarks(&self, topic: &str, partition: i32) -> Result<(i64, i64)> {
-        self.consumer.fetch_watermarks(topic, partition, TIMEOUT).map_err(|source| {
-            self.error(format!("read the offsets of `{topic}` partition {partition}"), source)
-        })
+        let until = Instant::now() + TIMEOUT;
+        loop {
+            match self.consumer.fetch_watermarks(topic, partition, TIMEOUT) {
+                Ok(watermarks) => return Ok(watermarks),
+                Err(error) if error.rdkafka_error_code().is_some_and(is_passing) && Instant::now() < until => {
+                    std::thread::sleep(RETRY);
+                }
+                Err(source) => {
+                    return Err(self.error(format!("read the offsets of `{topic}` partition {partition}"), source));
+                }
+            }
+        }
     }
 
     /// For each partition the first record at or after the offset; absent when there is none.
