@@ -7,26 +7,24 @@ use std::future::Future;
 use std::io;
 use std::num::NonZeroUsize;
 
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::{Builder, Handle, Runtime};
 use tokio_util::task::AbortOnDropHandle;
 
 /// A runtime of its own; dropping it aborts what still runs, without waiting.
 #[derive(Debug)]
 pub(crate) struct Executor {
+    handle: Handle,
     runtime: Option<Runtime>,
 }
 
 impl Executor {
     /// Starts the threads: `threads` of them, or one per core.
     pub(crate) fn start(threads: Option<NonZeroUsize>) -> io::Result<Self> {
-        let threads =
-            threads.or_else(|| std::thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
-        let runtime = Builder::new_multi_thread()
-            .worker_threads(threads)
-            .thread_name("sluice-query")
-            .enable_all()
-            .build()?;
-        Ok(Self { runtime: Some(runtime) })
+        let cores = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        let threads = threads.unwrap_or_else(cores).get();
+        let mut builder = Builder::new_multi_thread();
+        let runtime = builder.worker_threads(threads).thread_name("sluice-query").enable_all().build()?;
+        Ok(Self { handle: runtime.handle().clone(), runtime: Some(runtime) })
     }
 
     /// Starts `work`; dropping the handle aborts it.
@@ -35,17 +33,13 @@ impl Executor {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        let task = match &self.runtime {
-            Some(runtime) => runtime.spawn(work),
-            // Only `drop` takes the runtime; until then this arm is not reached.
-            None => tokio::spawn(work),
-        };
-        AbortOnDropHandle::new(task)
+        AbortOnDropHandle::new(self.handle.spawn(work))
     }
 }
 
 impl Drop for Executor {
     fn drop(&mut self) {
+        // A runtime that is merely dropped waits for its tasks, which is forbidden on the network's threads.
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }

@@ -137,19 +137,19 @@ def million(checks, connection):
     expected = {
         "id": ids,
         "name": pc.binary_join_element_wise("n", ids.cast(pa.string()), ""),
-        "amount": pc.divide(ids.cast(pa.decimal128(12, 0)), pa.scalar(100)).cast(pa.decimal128(12, 2), safe=False),
+        "amount": pa.array([decimal.Decimal(n).scaleb(-2) for n in range(ROWS)], COLUMNS["amount"]),
         "at": pc.add(pc.multiply(ids, 1_000_001), int(FIRST_AT.timestamp()) * 1_000_000).cast(COLUMNS["at"]),
         "flag": pc.equal(pc.bit_wise_and(ids, 1), 0),
     }
     for name, values in expected.items():
         checks.check(f"1,000,000 values of {name}", table[name].combine_chunks().equals(values), name)
     print(f"        {ROWS:,} rows in {seconds:.2f} s")
-    # A result that is dropped after its first batch must not keep the server busy.
-    for _ in range(100):
+    # A result that is dropped after its first batch gives back its place, of which a server has 64.
+    for _ in range(70):
         with connection.cursor() as cursor:
             cursor.execute("SELECT * FROM bronze.numbers")
             next(iter(cursor.fetch_record_batch()))
-    checks.check("100 results that were not read to their end", fetch(connection, "SELECT 1 AS one").to_pylist() == [{"one": 1}])
+    checks.check("70 results that were not read to their end", fetch(connection, "SELECT 1 AS one").to_pylist() == [{"one": 1}])
 
 
 def main():

@@ -2,7 +2,11 @@
 //!
 //! None may be missing. JDBC 18 unboxes a missing value into a NullPointerException, and tools ask for all
 //! sorts of them while connecting. Value kinds follow the protocol: booleans, texts, text lists, 64-bit
-//! maxima (0 = no limit or not known), 32-bit ordinals and bit masks.
+//! maxima (0 = no limit or not known), 32-bit bit masks.
+//!
+//! Where the protocol and the drivers differ, the drivers win. Ordinals (identifier case, null ordering,
+//! default isolation) have 64 bits: JDBC casts to Long, and ODBC reads 64 bits whatever is sent. The level
+//! of outer joins is an ordinal in the protocol, and a bit mask to JDBC and ODBC.
 
 use std::collections::BTreeMap;
 
@@ -61,15 +65,16 @@ fn language(infos: &mut SqlInfoDataBuilder) {
     infos.append(SqlInfo::SqlDdlCatalog, false);
     infos.append(SqlInfo::SqlDdlSchema, false);
     infos.append(SqlInfo::SqlDdlTable, false);
-    // Unquoted names are folded to lower case; quoted ones are taken as they are.
-    infos.append(SqlInfo::SqlIdentifierCase, SqlSupportedCaseSensitivity::SqlCaseSensitivityLowercase as i32);
+    // Unquoted names are folded to lower case; quoted ones are taken as they are, which the enum cannot say:
+    // ODBC takes `unknown` for it.
+    infos.append(SqlInfo::SqlIdentifierCase, SqlSupportedCaseSensitivity::SqlCaseSensitivityLowercase as i64);
     infos.append(SqlInfo::SqlIdentifierQuoteChar, "\"");
     infos.append(
         SqlInfo::SqlQuotedIdentifierCase,
-        SqlSupportedCaseSensitivity::SqlCaseSensitivityCaseInsensitive as i32,
+        SqlSupportedCaseSensitivity::SqlCaseSensitivityUnknown as i64,
     );
     infos.append(SqlInfo::SqlAllTablesAreSelectable, true);
-    infos.append(SqlInfo::SqlNullOrdering, SqlNullOrdering::SqlNullsSortedHigh as i32);
+    infos.append(SqlInfo::SqlNullOrdering, SqlNullOrdering::SqlNullsSortedHigh as i64);
     infos.append(SqlInfo::SqlKeywords, KEYWORDS);
     infos.append(SqlInfo::SqlNumericFunctions, NUMERIC_FUNCTIONS);
     infos.append(SqlInfo::SqlStringFunctions, STRING_FUNCTIONS);
@@ -87,10 +92,8 @@ fn grammar(infos: &mut SqlInfoDataBuilder) {
     infos.append(SqlInfo::SqlSupportsDifferentTableCorrelationNames, false);
     infos.append(SqlInfo::SqlSupportsExpressionsInOrderBy, true);
     infos.append(SqlInfo::SqlSupportsOrderByUnrelated, true);
-    infos.append(
-        SqlInfo::SqlSupportedGroupBy,
-        mask!(SqlSupportedGroupBy::SqlGroupByUnrelated, SqlSupportedGroupBy::SqlGroupByBeyondSelect),
-    );
+    // Not `unrelated`: to ODBC that says that selected columns need not be grouped by.
+    infos.append(SqlInfo::SqlSupportedGroupBy, mask!(SqlSupportedGroupBy::SqlGroupByBeyondSelect));
     infos.append(SqlInfo::SqlSupportsLikeEscapeClause, true);
     infos.append(SqlInfo::SqlSupportsNonNullableColumns, true);
     infos.append(
@@ -100,7 +103,10 @@ fn grammar(infos: &mut SqlInfoDataBuilder) {
     // Bit 0: entry level. Tableau refuses to connect to a server without it.
     infos.append(SqlInfo::SqlAnsi92SupportedLevel, 1);
     infos.append(SqlInfo::SqlSupportsIntegrityEnhancementFacility, false);
-    infos.append(SqlInfo::SqlOuterJoinsSupportLevel, SqlOuterJoinsSupportLevel::SqlFullOuterJoins as i32);
+    infos.append(
+        SqlInfo::SqlOuterJoinsSupportLevel,
+        mask!(SqlOuterJoinsSupportLevel::SqlLimitedOuterJoins, SqlOuterJoinsSupportLevel::SqlFullOuterJoins),
+    );
     infos.append(
         SqlInfo::SqlSupportedSubqueries,
         mask!(
@@ -163,7 +169,7 @@ fn maxima(infos: &mut SqlInfoDataBuilder, sql_bytes_max: usize, queries_max: usi
 
 fn transactions(infos: &mut SqlInfoDataBuilder) {
     let none = SqlTransactionIsolationLevel::SqlTransactionNone;
-    infos.append(SqlInfo::SqlDefaultTransactionIsolation, none as i32);
+    infos.append(SqlInfo::SqlDefaultTransactionIsolation, none as i64);
     infos.append(SqlInfo::SqlTransactionsSupported, false);
     infos.append(SqlInfo::SqlSupportedTransactionsIsolationLevels, mask!(none));
     infos.append(SqlInfo::SqlDataDefinitionCausesTransactionCommit, false);

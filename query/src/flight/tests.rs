@@ -3,6 +3,7 @@
 mod cancel;
 mod client;
 mod errors;
+mod handles;
 mod metadata;
 mod numbers;
 mod parameters;

@@ -56,6 +56,9 @@ async fn the_page_says_how_to_connect() {
     let server = TestServer::start(1).await;
     let (status, body) = get(&server, "/").await;
     assert_eq!(status, 200);
-    assert!(body.contains(&format!("jdbc:arrow-flight-sql://{}?useEncryption=false", server.flight)), "{body}");
+    assert!(
+        body.contains(&format!("jdbc:arrow-flight-sql://{}?useEncryption=false", server.flight)),
+        "{body}"
+    );
     assert!(!body.contains("{{"), "a placeholder is left");
 }

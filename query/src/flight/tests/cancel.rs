@@ -110,7 +110,8 @@ async fn a_stop_lets_open_results_go_on() {
 
 #[tokio::test]
 async fn a_stop_cuts_what_goes_on_beyond_the_grace_period() {
-    let server = TestServer::with(ROWS, ServeSettings { grace: Duration::from_millis(50), ..any_ports() }).await;
+    let server =
+        TestServer::with(ROWS, ServeSettings { grace: Duration::from_millis(50), ..any_ports() }).await;
     let mut client = server.client().await;
     let (_, stream) = start(&mut client).await;
     server.stop.cancel();

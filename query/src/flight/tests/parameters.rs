@@ -30,20 +30,27 @@ async fn run(
     statement.set_parameters(RecordBatch::try_from_iter_with_nullable(columns).unwrap()).map_err(status)?;
     let info = statement.execute().await.map_err(status)?;
     let batches = rows(client, &info).await?;
-    Ok(batches.iter().flat_map(|batch| batch.column(0).as_primitive::<Int64Type>().values().to_vec()).collect())
+    Ok(batches
+        .iter()
+        .flat_map(|batch| batch.column(0).as_primitive::<Int64Type>().values().to_vec())
+        .collect())
 }
 
 #[tokio::test]
 async fn parameters_of_every_type_are_declared_and_bound() {
     let server = TestServer::start(1000).await;
     let mut client = server.client().await;
-    let sql = "SELECT id FROM bronze.numbers WHERE id >= ? AND name = ? AND amount = ? AND at = ? AND flag = ?";
+    let sql =
+        "SELECT id FROM bronze.numbers WHERE id >= ? AND name = ? AND amount = ? AND at = ? AND flag = ?";
     let mut statement = prepare(&mut client, sql).await;
     let declared = statement.parameter_schema().unwrap().clone();
     let types: Vec<_> = declared.fields().iter().map(|field| field.data_type().clone()).collect();
     // Milliseconds, because JDBC writes nothing else whatever is declared.
     let millis = DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into()));
-    assert_eq!(types, [DataType::Int64, DataType::Utf8, DataType::Decimal128(12, 2), millis, DataType::Boolean]);
+    assert_eq!(
+        types,
+        [DataType::Int64, DataType::Utf8, DataType::Decimal128(12, 2), millis, DataType::Boolean]
+    );
     assert!(declared.fields().iter().all(|field| field.is_nullable()));
 
     let amount = Decimal128Array::from(vec![42]).with_precision_and_scale(12, 2).unwrap();
@@ -77,7 +84,8 @@ async fn one_prepared_statement_runs_with_many_values() {
 async fn null_needs_no_type() {
     let server = TestServer::start(10).await;
     let mut client = server.client().await;
-    let mut statement = prepare(&mut client, "SELECT count(*) FROM bronze.numbers WHERE id = ? OR ? IS NULL").await;
+    let mut statement =
+        prepare(&mut client, "SELECT count(*) FROM bronze.numbers WHERE id = ? OR ? IS NULL").await;
     let value: ArrayRef = Arc::new(Int64Array::from(vec![3]));
     let null: ArrayRef = Arc::new(NullArray::new(1));
     let text: ArrayRef = Arc::new(StringArray::from(vec!["x"]));
@@ -93,7 +101,10 @@ async fn markers_are_markers_only_outside_of_text_and_comments() {
     let sql = "SELECT id AS \"a?\" FROM bronze.numbers /* ? */ WHERE name <> '?' AND id = ? -- ?\n;";
     let mut statement = prepare(&mut client, sql).await;
     assert_eq!(statement.parameter_schema().unwrap().fields().len(), 1);
-    assert_eq!(run(&mut client, &mut statement, vec![Arc::new(Int64Array::from(vec![4]))]).await.unwrap(), [4]);
+    assert_eq!(
+        run(&mut client, &mut statement, vec![Arc::new(Int64Array::from(vec![4]))]).await.unwrap(),
+        [4]
+    );
 }
 
 #[tokio::test]

@@ -30,12 +30,14 @@ async fn any_sign_in_is_accepted_and_names_a_session() {
     assert_ne!(first.token(), second.token());
 
     assert!(query(&mut first, COUNT).await.is_err());
-    let answer = act(&mut first, "SetSessionOptions", set(&[("catalog", "sluice"), ("schema", "gold")])).await;
+    let answer =
+        act(&mut first, "SetSessionOptions", set(&[("catalog", "sluice"), ("schema", "gold")])).await;
     assert!(SetResult::decode(&*answer).unwrap().errors.is_empty());
     assert_eq!(count(&mut first, COUNT).await, 5);
     assert!(query(&mut second, COUNT).await.is_err(), "another session's namespace is seen");
 
-    let options = GetResult::decode(&*act(&mut first, "GetSessionOptions", Vec::new()).await).unwrap().options;
+    let options =
+        GetResult::decode(&*act(&mut first, "GetSessionOptions", Vec::new()).await).unwrap().options;
     assert_eq!(options["catalog"].value, Some(Value::Text("sluice".to_owned())));
     assert_eq!(options["schema"].value, Some(Value::Text("gold".to_owned())));
 

@@ -16,7 +16,8 @@ use super::numbers;
 async fn a_statement_returns_its_rows() {
     let server = TestServer::start(1000).await;
     let mut client = server.client().await;
-    let batches = query(&mut client, "SELECT * FROM bronze.numbers WHERE id IN (7, 42) ORDER BY id;").await.unwrap();
+    let batches =
+        query(&mut client, "SELECT * FROM bronze.numbers WHERE id IN (7, 42) ORDER BY id;").await.unwrap();
     let table = arrow::compute::concat_batches(&batches[0].schema(), &batches).unwrap();
     assert_eq!(table.column(0).as_primitive::<Int64Type>().values(), &[7, 42]);
     assert_eq!(table.column(1).as_string::<i32>().value(1), "n42");
@@ -30,8 +31,10 @@ async fn many_rows_arrive_each_once() {
     let server = TestServer::start(300_000).await;
     let mut client = server.client().await;
     let batches = query(&mut client, "SELECT id FROM bronze.numbers").await.unwrap();
-    let mut ids: Vec<i64> =
-        batches.iter().flat_map(|batch| batch.column(0).as_primitive::<Int64Type>().values().to_vec()).collect();
+    let mut ids: Vec<i64> = batches
+        .iter()
+        .flat_map(|batch| batch.column(0).as_primitive::<Int64Type>().values().to_vec())
+        .collect();
     ids.sort_unstable();
     assert!(ids.iter().copied().eq(0..300_000));
 }

@@ -147,6 +147,10 @@ public final class FlightSqlCheck {
         Checks.equal("\"", metadata.getIdentifierQuoteString());
         Checks.holds(metadata.supportsANSI92EntryLevelSQL(), "no entry level of SQL-92");
         Checks.holds(metadata.isReadOnly(), "not read-only");
+        Checks.holds(metadata.supportsFullOuterJoins(), "no full outer joins");
+        Checks.holds(metadata.supportsGroupBy(), "no GROUP BY");
+        Checks.holds(metadata.supportsUnionAll(), "no UNION ALL");
+        Checks.equal(Connection.TRANSACTION_NONE, metadata.getDefaultTransactionIsolation());
     }
 
     private void statement() throws SQLException {
@@ -261,7 +265,8 @@ public final class FlightSqlCheck {
     private void fails(String sql, String about) {
         try {
             rows(sql);
-        } catch (SQLException error) {
+        } catch (SQLException | RuntimeException error) {
+            // The driver throws errors in the middle of a result as they are, not as SQLException.
             String text = error + " " + error.getCause();
             Checks.holds(text.contains(about), "the message does not name `" + about + "`: " + text);
             Checks.holds(!text.contains("INTERNAL"), "a user's mistake is called INTERNAL: " + text);
@@ -271,7 +276,8 @@ public final class FlightSqlCheck {
     }
 
     private void abandoned() throws SQLException {
-        for (int attempt = 0; attempt < 100; attempt++) {
+        // More than the server has places for.
+        for (int attempt = 0; attempt < 70; attempt++) {
             try (Statement statement = connection.createStatement();
                 ResultSet rows = statement.executeQuery("SELECT * FROM bronze.numbers")) {
                 Checks.holds(rows.next(), "no row");
@@ -281,10 +287,17 @@ public final class FlightSqlCheck {
     }
 
     private void session() throws SQLException {
-        try (Connection other = connect(address, "&catalog=sluice&schema=bronze");
-            Statement statement = other.createStatement();
+        Connection other = connect(address, "&catalog=sluice&schema=bronze");
+        try (Statement statement = other.createStatement();
             ResultSet rows = statement.executeQuery("SELECT count(*) FROM numbers")) {
             Checks.equal(List.of(String.valueOf(ROWS)), column(rows, 1));
+        }
+        try {
+            other.close();
+        } catch (SQLException error) {
+            // A defect of driver 18.3.0: with a catalog it closes the session twice, the second time on a channel
+            // that it has shut down itself.
+            Checks.holds(error.getMessage().contains("Channel shutdown invoked"), error.toString());
         }
     }
 
