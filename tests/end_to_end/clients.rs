@@ -1,11 +1,11 @@
 //! Real clients of the servers: the Flight SQL JDBC driver and ADBC against `sluice serve`, and a browser's view.
 
 use std::io::{BufRead, BufReader};
-use std::process::{Child, Command};
+use std::process::Command;
 
 use crate::judge::judge;
 use crate::parts::{parts, root};
-use crate::sluice::Lake;
+use crate::sluice::{Lake, Started};
 
 #[test]
 fn adbc_lists_prepares_and_fetches() {
@@ -44,11 +44,11 @@ fn http_answers_probes_and_metrics() {
 #[test]
 fn a_stop_ends_the_server_and_frees_its_ports() {
     let mut server = Server::start(three_rows());
-    let sent = Command::new("kill").arg(server.process.id().to_string()).status().unwrap();
-    assert!(sent.success());
-    assert!(server.process.wait().unwrap().success());
-    let address = &server.flight;
-    std::net::TcpListener::bind(address).unwrap_or_else(|cause| panic!("{address} is still held: {cause}"));
+    server.running.take().unwrap().stop();
+    for address in [&server.flight, &server.http] {
+        std::net::TcpListener::bind(address)
+            .unwrap_or_else(|cause| panic!("{address} is still held: {cause}"));
+    }
 }
 
 /// Runs a client's check to its end; what it found is shown when it fails.
@@ -62,7 +62,7 @@ fn client(command: &mut Command) {
 
 /// A running `sluice serve`, ended with the test.
 struct Server {
-    process: Child,
+    running: Option<Started>,
     flight: String,
     http: String,
     _lake: Lake,
@@ -70,8 +70,8 @@ struct Server {
 
 impl Server {
     fn start(lake: Lake) -> Self {
-        let mut process = lake.start(&["serve", "--flight", "127.0.0.1:0", "--http", "127.0.0.1:0"]);
-        let mut lines = BufReader::new(process.stderr.take().unwrap()).lines();
+        let mut running = lake.start(&["serve", "--flight", "127.0.0.1:0", "--http", "127.0.0.1:0"]);
+        let mut lines = BufReader::new(running.process.stderr.take().unwrap()).lines();
         let mut address = |scheme: &str| -> String {
             let found = lines.find_map(|line| Some(line.unwrap().split_once(scheme)?.1.trim().to_owned()));
             found.unwrap_or_else(|| panic!("serve ended without naming its {scheme} address"))
@@ -79,15 +79,16 @@ impl Server {
         let (flight, http) = (address("grpc://"), address("http://"));
         // keeps the pipe empty, so that the server never waits for a reader
         std::thread::spawn(move || lines.for_each(drop));
-        Self { process, flight, http, _lake: lake }
+        Self { running: Some(running), flight, http, _lake: lake }
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
         // one that was stopped by its test is gone already
-        drop(self.process.kill());
-        drop(self.process.wait());
+        if let Some(running) = self.running.take() {
+            running.kill();
+        }
     }
 }
 

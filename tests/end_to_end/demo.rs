@@ -35,7 +35,9 @@ fn the_same_seed_gives_the_same_events() {
             .with("SLUICE_SERVE_FLIGHT", "127.0.0.1:0")
             .with("SLUICE_SERVE_HTTP", "127.0.0.1:0");
         lake.succeed(&["demo", "--events", "2000", "--seed", seed, "--json"]);
-        let sql = "select event_id, event_type, user_id, item_id from bronze.user_events order by event_id";
+        // ids of events and sessions, and times, begin with the moment of the run
+        let sql = "select _src_partition, _src_offset, event_type, user_id, item_id, query, rating \
+                   from bronze.user_events order by _src_partition, _src_offset";
         lake.succeed(&["sql", sql, "--json"]).json_lines()
     };
     let first = events("7");

@@ -1,13 +1,12 @@
 //! Exactly once: ingest from Kafka to MinIO is killed at random moments, and nothing is lost or doubled.
 
 use std::io::{BufRead, BufReader};
-use std::process::Child;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::sleep;
 use std::time::Duration;
 
-use crate::judge::{exactly_once, same_rows};
-use crate::sluice::Lake;
+use crate::judge::{exactly_once, land, same_rows};
+use crate::sluice::{Lake, Started};
 
 /// Topics of the shop that land in tables.
 const LANDED: [&str; 4] = ["user-events", "payments", "orders", "inventory"];
@@ -23,14 +22,14 @@ fn kills_lose_and_double_nothing() {
     lake.succeed(&["produce", "--events", "60000", "--bad", "0.01", "--seed", "11"]);
 
     for delay in moments(seed()) {
-        let mut ingest = lake.start(&INGEST);
+        let ingest = lake.start(&INGEST);
         // The fault happens at a moment, not at an event: this is the one place where a test waits by the clock.
         sleep(delay);
-        kill(&mut ingest);
+        ingest.kill();
     }
-    // More arrives while nobody reads; then ingest ends by itself.
+    // More arrives while nobody reads; then ingest catches up.
     lake.succeed(&["produce", "--events", "5000", "--bad", "0.01", "--seed", "12"]);
-    lake.succeed(&[&INGEST[..], &["--until-caught-up"]].concat());
+    land(&lake, &INGEST, &LANDED);
 
     let landing = exactly_once(&lake, &LANDED);
     assert!(landing.get("records") >= 65_000, "{landing:?}");
@@ -41,7 +40,9 @@ fn kills_lose_and_double_nothing() {
 
 fn a_restart_without_input_commits_nothing(lake: &Lake) {
     let before = lake.succeed(&["tables", "--json"]).stdout;
-    let report = lake.succeed(&[&INGEST[..], &["--until-caught-up", "--json"]].concat()).json();
+    let mut ingest = lake.start(&[&INGEST[..], &["--json"]].concat());
+    wait_for_progress(&mut ingest, |_| true);
+    let report = ingest.stop().json();
     assert_eq!(report["commits"], 0, "{report}");
     assert_eq!(before, lake.succeed(&["tables", "--json"]).stdout);
 }
@@ -54,14 +55,13 @@ fn a_polite_stop_commits_what_was_read() {
     lake.succeed(&["produce", "--events", "3000", "--seed", "13"]);
     // An interval that never ends: only the stop commits.
     let mut ingest = lake.start(&["ingest", "--commit-interval", "1h"]);
-    wait_until_it_reads(&mut ingest);
+    wait_for_progress(&mut ingest, |line| line.contains("consumed ") && !line.contains("consumed 0 "));
     assert_eq!(lake.succeed(&["sql", COUNT, "--json"]).json()["n"], 0, "committed before the stop");
-    interrupt(&ingest);
-    assert!(ingest.wait().unwrap().success());
+    ingest.stop();
     let rows = lake.succeed(&["sql", COUNT, "--json"]).json();
     assert!(rows["n"].as_u64() > Some(0), "{rows}");
 
-    lake.succeed(&["ingest", "--until-caught-up"]);
+    land(&lake, &INGEST, &LANDED);
     exactly_once(&lake, &LANDED);
 }
 
@@ -71,11 +71,10 @@ fn shop_topics() -> MutexGuard<'static, ()> {
     TOPICS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Reads the progress lines of a running ingest until one says that something was consumed.
-fn wait_until_it_reads(ingest: &mut Child) {
-    let mut lines = BufReader::new(ingest.stderr.take().unwrap()).lines();
-    let reads = |line: &str| line.contains("consumed ") && !line.contains("consumed 0 ");
-    assert!(lines.any(|line| reads(&line.unwrap())), "ingest ended without reading anything");
+/// Reads what a running ingest says until one line is as `wanted`: it says how it stands every ten seconds.
+fn wait_for_progress(ingest: &mut Started, wanted: fn(&str) -> bool) {
+    let mut lines = BufReader::new(ingest.process.stderr.take().unwrap()).lines();
+    assert!(lines.any(|line| wanted(&line.unwrap())), "ingest ended without saying so");
     // keeps the pipe empty, so that ingest never waits for a reader
     std::thread::spawn(move || lines.for_each(drop));
 }
@@ -98,17 +97,4 @@ fn moments(seed: u64) -> impl Iterator<Item = Duration> {
         let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
         Duration::from_millis(100 + (mixed ^ (mixed >> 31)) % 3000)
     })
-}
-
-/// SIGKILL. The process must still have been there: one that ended by itself had an error.
-fn kill(process: &mut Child) {
-    assert_eq!(process.try_wait().unwrap(), None, "ingest ended before it was killed");
-    process.kill().unwrap();
-    process.wait().unwrap();
-}
-
-/// SIGTERM, as a supervisor sends it.
-fn interrupt(process: &Child) {
-    let sent = std::process::Command::new("kill").arg(process.id().to_string()).status().unwrap();
-    assert!(sent.success());
 }

@@ -26,6 +26,12 @@ pub(crate) struct Run {
     command: String,
 }
 
+/// A command that is running.
+pub(crate) struct Started {
+    pub(crate) process: Child,
+    command: String,
+}
+
 impl Lake {
     /// Tables in the folder. Kafka is known to it, S3 is not.
     pub(crate) fn on_disk() -> Self {
@@ -65,10 +71,10 @@ impl Lake {
     }
 
     /// A file in the folder.
-    pub(crate) fn file(&self, name: &str, text: &str) -> PathBuf {
+    pub(crate) fn file(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
         let path = self.dir().join(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(&path, text).unwrap();
+        std::fs::write(&path, content).unwrap();
         path
     }
 
@@ -93,10 +99,12 @@ impl Lake {
         run
     }
 
-    /// Starts the binary and leaves it running; what it says on standard error can be read.
-    pub(crate) fn start(&self, arguments: &[&str]) -> Child {
+    /// Starts the binary and leaves it running.
+    pub(crate) fn start(&self, arguments: &[&str]) -> Started {
         let command = Command::new(env!("CARGO_BIN_EXE_sluice"));
-        self.prepared(command, arguments).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
+        let mut command = self.prepared(command, arguments);
+        let process = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        Started { process, command: format!("sluice {}", arguments.join(" ")) }
     }
 
     fn prepared(&self, mut command: Command, arguments: &[&str]) -> Command {
@@ -112,6 +120,32 @@ impl Lake {
             .current_dir(self.dir())
             .stdin(Stdio::null());
         command
+    }
+}
+
+impl Started {
+    /// SIGTERM, as a supervisor sends it; waits for the end, which must be a success.
+    pub(crate) fn stop(self) -> Run {
+        let sent = Command::new("kill").arg(self.process.id().to_string()).status().unwrap();
+        assert!(sent.success(), "`{}` had ended by itself", self.command);
+        let output = self.process.wait_with_output().unwrap();
+        let run = Run {
+            status: output.status,
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+            command: self.command,
+        };
+        assert!(run.status.success(), "{run}");
+        run
+    }
+
+    /// SIGKILL. The process must still have been there: one that ended by itself had an error.
+    pub(crate) fn kill(mut self) {
+        let ended = self.process.try_wait().unwrap();
+        self.process.kill().unwrap();
+        let output = self.process.wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(ended, None, "`{}` ended before it was killed:\n{said}", self.command);
     }
 }
 

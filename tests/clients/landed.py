@@ -1,0 +1,44 @@
+"""Waits until every record that the broker holds has been committed: landed.py DATA BROKERS SECONDS TOPIC...
+
+Counts by the totals that each snapshot carries, so looking often is cheap. Says nothing about which records they
+are: that is exactly_once.py's part. The exit code is 1 when the time is over first.
+"""
+
+import sys
+import time
+
+import exactly_once
+import lake
+from pyiceberg.exceptions import NoSuchTableError
+from sqlalchemy.exc import OperationalError
+
+
+def committed(catalog):
+    """Rows of all tables that carry their source, by their snapshots' totals."""
+    total = 0
+    try:
+        for name in lake.tables(catalog, ["bronze"]):
+            table = catalog.load_table(name)
+            if set(exactly_once.SOURCE) <= {field.name for field in table.schema().fields}:
+                total += int(table.current_snapshot().summary["total-records"]) if table.current_snapshot() else 0
+    except (OperationalError, NoSuchTableError):
+        pass  # the lake is being made: there is nothing in it yet
+    return total
+
+
+def wait(data, brokers, seconds, topics):
+    """True as soon as as many rows are committed as the broker holds now."""
+    wanted = sum(end - first for first, end in exactly_once.held_offsets(brokers, topics).values())
+    catalog = lake.open_catalog(data)
+    deadline = time.monotonic() + seconds
+    while (found := committed(catalog)) < wanted:
+        if time.monotonic() > deadline:
+            print(f"{found} of {wanted} records were committed after {seconds} s")
+            return False
+        time.sleep(0.2)
+    print(f"{found} of {wanted} records are committed")
+    return True
+
+
+if __name__ == "__main__":
+    sys.exit(0 if wait(sys.argv[1], sys.argv[2], float(sys.argv[3]), sys.argv[4:]) else 1)
