@@ -75,11 +75,15 @@ impl Probe {
         loop {
             match self.consumer.fetch_watermarks(topic, partition, TIMEOUT) {
                 Ok(watermarks) => return Ok(watermarks),
-                Err(error) if error.rdkafka_error_code().is_some_and(is_passing) && Instant::now() < until => {
+                Err(error)
+                    if error.rdkafka_error_code().is_some_and(is_passing) && Instant::now() < until =>
+                {
                     std::thread::sleep(RETRY);
                 }
                 Err(source) => {
-                    return Err(self.error(format!("read the offsets of `{topic}` partition {partition}"), source));
+                    return Err(
+                        self.error(format!("read the offsets of `{topic}` partition {partition}"), source)
+                    );
                 }
             }
         }
