@@ -192,18 +192,20 @@ pub(crate) fn wait(
     started: Instant,
     stop: &CancellationToken,
 ) -> bool {
-    // Most events are due at once: the clock is not read for them.
-    while due > Duration::ZERO {
+    if due.is_zero() {
+        // Most events are due at once: the clock is not read for them.
+        return true;
+    }
+    loop {
         let ahead = due.saturating_sub(started.elapsed());
         if ahead.is_zero() {
-            break;
+            return true;
         }
         if stop.is_cancelled() {
             return false;
         }
         sender.serve(ahead.min(Duration::from_millis(50)));
     }
-    true
 }
 
 /// The messages of a run, one after the other: what is selected of the shop, encoded, spoilt now and then.

@@ -63,14 +63,14 @@ fn topic(topic: &Topic) -> Result<(), String> {
     let mut taken: Vec<&str> = Vec::new();
     let mut rest: Option<&TableName> = None;
     for route in &topic.routes {
-        if route.event_types.is_empty() {
-            if let Some(other) = rest.replace(&route.table) {
-                return Err(format!(
-                    "the routes of topic `{name}` to `{other}` and `{}` both take what no other names\n  \
-                     give one of them `event_types`",
-                    route.table
-                ));
-            }
+        if route.event_types.is_empty()
+            && let Some(other) = rest.replace(&route.table)
+        {
+            return Err(format!(
+                "the routes of topic `{name}` to `{other}` and `{}` both take what no other names\n  \
+                 give one of them `event_types`",
+                route.table
+            ));
         }
         for event_type in &route.event_types {
             if taken.contains(&event_type.as_str()) {
