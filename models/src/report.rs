@@ -172,7 +172,7 @@ impl fmt::Display for Event<'_> {
         match self {
             Self::Warning(text) => write!(f, "warning: {text}"),
             Self::Started { step, position, total } => {
-                write!(f, "{position} of {total} START {} {}", step.materialized.as_str(), step.table)
+                write!(f, "{position} of {total} START {}", step.table)
             }
             Self::Finished { result, position, total } => write!(f, "{position} of {total} {result}"),
         }
