@@ -65,8 +65,10 @@ pub(crate) async fn run(arguments: Arguments) -> Result<Value, Failure> {
 
 async fn compare(arguments: &Arguments, lake: Lake, table: &TableSnapshot) -> Result<Value, Failure> {
     let defaults = EngineSettings::default();
-    let settings =
-        EngineSettings { target_partitions: arguments.partitions.unwrap_or(defaults.target_partitions), ..defaults };
+    let settings = EngineSettings {
+        target_partitions: arguments.partitions.unwrap_or(defaults.target_partitions),
+        ..defaults
+    };
     let partitions = settings.target_partitions;
     let folder = format!("{}/data/", table.metadata().location());
     let sluice = Side::Sluice(Engine::new(lake, settings)?.session());
@@ -80,7 +82,8 @@ async fn compare(arguments: &Arguments, lake: Lake, table: &TableSnapshot) -> Re
     line["bytes"] = json!(files.iter().map(|file| file.data_file.file_size_in_bytes()).sum::<u64>());
     let mut lowest = f64::INFINITY;
     for (name, sql) in QUERIES {
-        let [sluice, same, own] = medians(&sides, sql, arguments.runs).await?.map(|median| median.as_secs_f64());
+        let [sluice, same, own] =
+            medians(&sides, sql, arguments.runs).await?.map(|median| median.as_secs_f64());
         lowest = lowest.min(same / sluice);
         line[name] = json!({
             "sluice_seconds": sluice,

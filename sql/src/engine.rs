@@ -14,9 +14,9 @@ use datafusion::prelude::SessionConfig;
 use sluice_catalog::Lake;
 
 use crate::error::Result;
-use crate::functions;
 use crate::session::Session;
 use crate::workers::Workers;
+use crate::{functions, rules};
 
 /// The one catalog that statements see: `sluice.NAMESPACE.TABLE`.
 pub const CATALOG: &str = "sluice";
@@ -90,6 +90,7 @@ impl Engine {
         runtime.register_object_store(store_url.as_ref(), lake.store());
         let mut state = SessionStateBuilder::new_with_default_features()
             .with_config(config(&settings))
+            .with_optimizer_rules(rules::optimizer())
             .with_runtime_env(runtime)
             .build();
         functions::register(&mut state)?;

@@ -2,7 +2,8 @@
 //!
 //! | name | arguments | gives |
 //! |---|---|---|
-//! | `year` `quarter` `month` `week` `day` `dayofmonth` `dayofyear` `hour` `minute` `second` | time | integer |
+//! | `year` `quarter` `month` `week` `day` `dayofmonth` `dayofyear` | time | integer |
+//! | `hour` `minute` `second` | time | integer |
 //! | `date` | time or text | date |
 //! | `last_day` | time | the last date of its month |
 //! | `date_diff` `datediff` `timestampdiff` | unit, start, end | boundaries of the unit between them |

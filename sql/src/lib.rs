@@ -19,6 +19,7 @@ mod catalog;
 mod engine;
 mod error;
 mod functions;
+mod rules;
 mod scan;
 mod session;
 mod statement;

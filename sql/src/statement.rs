@@ -63,7 +63,7 @@ impl Statement {
         &self.inner.plan
     }
 
-    /// Exactly the schema of the batches that leave. Every column is nullable: a query's result promises no more.
+    /// Exactly the schema of the batches that leave. Every column is nullable: a result promises no more.
     pub fn schema(&self) -> SchemaRef {
         Arc::clone(&self.inner.schema)
     }

@@ -9,6 +9,7 @@ mod statements;
 mod views;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use chrono::{DateTime, Utc};
 use datafusion::arrow::array::{ArrayRef, RecordBatch};
@@ -29,6 +30,8 @@ use crate::{Engine, EngineSettings, Error, Session};
 pub(crate) struct TestLake {
     lake: Lake,
     engine: Engine,
+    /// Counts writers and commits, which need names of their own.
+    tokens: AtomicU64,
     _dir: TempDir,
 }
 
@@ -48,7 +51,7 @@ impl TestLake {
         .await
         .unwrap();
         let engine = Engine::new(lake.clone(), settings).unwrap();
-        Self { lake, engine, _dir: dir }
+        Self { lake, engine, tokens: AtomicU64::new(0), _dir: dir }
     }
 
     pub(crate) fn session(&self) -> Session {
@@ -66,7 +69,7 @@ impl TestLake {
     /// Writes files and leaves them uncommitted.
     async fn stage(&self, table: &TableSnapshot, batches: &[RecordBatch]) -> StagedFiles {
         let mut writer =
-            TableWriter::new(&self.lake, table, Uuid::new_v4(), WriterSettings::default()).unwrap();
+            TableWriter::new(&self.lake, table, self.token(), WriterSettings::default()).unwrap();
         for batch in batches {
             writer.write(batch.clone()).await.unwrap();
         }
@@ -83,12 +86,16 @@ impl TestLake {
             files: Some(files),
             offsets: Vec::new(),
             properties: Default::default(),
-            token: Uuid::new_v4(),
+            token: self.token(),
         };
         match self.lake.commit(vec![commit], at("2026-01-01T00:00:00Z")).await.unwrap() {
             CommitOutcome::Committed(mut tables) => tables.pop().unwrap(),
             other => panic!("{other:?}"),
         }
+    }
+
+    fn token(&self) -> Uuid {
+        Uuid::from_u128(self.tokens.fetch_add(1, Ordering::Relaxed).into())
     }
 
     async fn view(&self, view: &str, sql: &str) {

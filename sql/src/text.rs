@@ -62,7 +62,7 @@ impl<'a> Text<'a> {
             Token::Word(word) => word.value == name || word.value.to_lowercase() == name,
             _ => false,
         };
-        self.tokens.iter().find(|token| spelt(token)).map(|token| place(token))
+        self.tokens.iter().find(|token| spelt(token)).map(place)
     }
 
     /// Parses exactly one statement; a `;` may end it.

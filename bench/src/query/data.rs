@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Float64Array, Int32Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+use arrow::array::{
+    ArrayRef, Float64Array, Int32Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
+};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use chrono::DateTime;
 use sluice_catalog::{
-    Commit, CommitOutcome, Created, Lake, Operation, TableName, TableSnapshot, TableSpec, TableWriter, WriterSettings,
+    Commit, CommitOutcome, Created, Lake, Operation, TableName, TableSnapshot, TableSpec, TableWriter,
+    WriterSettings,
 };
 use uuid::Uuid;
 
@@ -21,7 +24,8 @@ const START_MICROS: i64 = 1_767_225_600_000_000;
 pub(super) async fn write(lake: &Lake, rows: usize) -> Result<TableSnapshot, Failure> {
     let name = TableName::new("bronze", "events")?;
     let schema = schema();
-    let (Created::New(table) | Created::Existed(table)) = lake.create(&name, TableSpec::new(Arc::clone(&schema))).await?;
+    let (Created::New(table) | Created::Existed(table)) =
+        lake.create(&name, TableSpec::new(Arc::clone(&schema))).await?;
     let token = Uuid::from_u128(u128::try_from(rows)?);
     let mut writer = TableWriter::new(lake, &table, token, WriterSettings::default())?;
     for first in (0..rows).step_by(BATCH) {
@@ -35,8 +39,11 @@ pub(super) async fn write(lake: &Lake, rows: usize) -> Result<TableSnapshot, Fai
         properties: Default::default(),
         token,
     };
-    match lake.commit(vec![commit], DateTime::from_timestamp_micros(START_MICROS).unwrap_or_default()).await? {
-        CommitOutcome::Committed(mut tables) => tables.pop().ok_or_else(|| "the commit named no table".into()),
+    match lake.commit(vec![commit], DateTime::from_timestamp_micros(START_MICROS).unwrap_or_default()).await?
+    {
+        CommitOutcome::Committed(mut tables) => {
+            tables.pop().ok_or_else(|| "the commit named no table".into())
+        }
         other => Err(format!("the table was not committed: {other:?}").into()),
     }
 }
@@ -63,10 +70,14 @@ fn batch(schema: &SchemaRef, rows: std::ops::Range<usize>) -> Result<RecordBatch
         Arc::new(Int64Array::from_iter_values(each().map(|n| below(n >> 16, 100_000)))),
         Arc::new(Int64Array::from_iter_values(each().map(|n| below(n >> 24, 20_000)))),
         Arc::new(Int32Array::from_iter_values(each().map(|n| (n >> 40) as i32 & 7))),
-        Arc::new(Float64Array::from_iter(each().map(|n| (n % 6 == 2).then_some(below(n >> 12, 50_000) as f64 / 100.0)))),
+        Arc::new(Float64Array::from_iter(
+            each().map(|n| (n % 6 == 2).then_some(below(n >> 12, 50_000) as f64 / 100.0)),
+        )),
         Arc::new(
-            TimestampMicrosecondArray::from_iter_values(rows.clone().map(|row| START_MICROS + row as i64 * 1_000))
-                .with_timezone("UTC"),
+            TimestampMicrosecondArray::from_iter_values(
+                rows.clone().map(|row| START_MICROS + row as i64 * 1_000),
+            )
+            .with_timezone("UTC"),
         ),
     ];
     Ok(RecordBatch::try_new(Arc::clone(schema), columns)?)

@@ -161,8 +161,8 @@ fn named(function: &str, unit: &ScalarValue) -> Result<Unit> {
     match Unit::named(name) {
         Some(unit) => Ok(unit),
         None => plan_err!(
-            "`{name}` is no unit of {function}; use microsecond, millisecond, second, minute, hour, day, week, \
-             month, quarter or year"
+            "`{name}` is no unit of {function}; use microsecond, millisecond, second, minute, hour, day, \
+             week, month, quarter or year"
         ),
     }
 }

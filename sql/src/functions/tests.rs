@@ -44,7 +44,10 @@ async fn differences_count_boundaries() {
         ("datediff(date '2026-01-05', date '2026-01-01')", "4"),
         ("datediff('day', '1969-12-30', '1970-01-02')", "3"),
         ("datediff('day', NULL, date '2026-01-01')", "NULL"),
-        ("sum(datediff('day', date '2026-01-01', d)) FROM (VALUES (date '2026-01-03'), (NULL), (date '2026-01-04')) v(d)", "5"),
+        (
+            "sum(datediff('day', '2026-01-01', d)) FROM (VALUES ('2026-01-03'), (NULL), ('2026-01-04')) v(d)",
+            "5",
+        ),
     ])
     .await;
 }

@@ -132,7 +132,7 @@ fn time_span(transform: Transform, value: &PrimitiveLiteral, data_type: &DataTyp
     let month = |n: i64| {
         let months = Months::new(u32::try_from(n.unsigned_abs()).ok()?);
         let date = if n < 0 { epoch.checked_sub_months(months) } else { epoch.checked_add_months(months) };
-        Some(days(date?).checked_mul(MICROS_PER_DAY)?)
+        days(date?).checked_mul(MICROS_PER_DAY)
     };
     let at = i64::from(at);
     let (start, end) = match transform {

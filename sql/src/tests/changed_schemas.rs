@@ -62,6 +62,10 @@ async fn filters_follow_the_field_id_too() {
     assert_eq!(value(&session, "SELECT b FROM now WHERE a = 'x'").await, "1");
     assert_eq!(value(&session, "SELECT count(*) FROM now WHERE a > 'x' AND (b > 1 OR b IS NULL)").await, "2");
     assert_eq!(value(&session, "SELECT max(b) FROM now").await, "2");
+    // Filters that are only known while the query runs: the end of a sort, the keys of a join.
+    assert_eq!(value(&session, "SELECT a FROM now ORDER BY b DESC NULLS LAST LIMIT 1").await, "y");
+    let join = "SELECT n.a FROM (SELECT 2 AS k) v JOIN now n ON n.b = v.k";
+    assert_eq!(value(&session, join).await, "y");
     let none = rows(&session, "SELECT a FROM now WHERE b = 3", Vec::new()).await.unwrap();
     assert_eq!(none.iter().map(RecordBatch::num_rows).sum::<usize>(), 0);
 }

@@ -15,7 +15,8 @@ async fn memory_is_a_limit_not_a_wish() {
         lake.engine.state().runtime_env().memory_pool.memory_limit(),
         MemoryLimit::Finite(262_144)
     ));
-    let sql = "SELECT sum(array_length(x)) FROM (SELECT array_agg(b.value) AS x FROM generate_series(1, 3000) a \
+    let sql = "SELECT sum(array_length(x)) FROM (SELECT array_agg(b.value) AS x \
+               FROM generate_series(1, 3000) a \
                CROSS JOIN generate_series(1, 200) b GROUP BY a.value)";
     let outcome = rows(&lake.session(), sql, Vec::new()).await;
     assert!(matches!(outcome, Err(Error::ResourcesExhausted(_))), "{outcome:?}");

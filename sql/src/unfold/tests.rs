@@ -34,7 +34,8 @@ fn doubling_is_stopped_and_a_long_chain_is_not() {
     assert_eq!(tables(&chain("w? x, w? y")), None);
     assert_eq!(
         tables(
-            "SELECT * FROM (WITH w AS (SELECT * FROM gold.view a, gold.view b) SELECT * FROM w a, w b, w c, w d, w e, w f)"
+            "SELECT * FROM (WITH w AS (SELECT * FROM gold.view a, gold.view b)
+         SELECT * FROM w a, w b, w c, w d, w e, w f)"
         ),
         None
     );
