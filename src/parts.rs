@@ -21,8 +21,8 @@ pub(crate) async fn engine(config: &Config) -> Result<Engine, Failure> {
 
 /// An engine over an open lake.
 pub(crate) fn engine_over(lake: Lake, config: &Config) -> Result<Engine, Failure> {
-    let mut settings = EngineSettings::default();
-    settings.memory_bytes = config.query.memory.as_u64() as usize;
+    let memory_bytes = config.query.memory.as_u64() as usize;
+    let mut settings = EngineSettings { memory_bytes, ..EngineSettings::default() };
     if config.query.threads > 0 {
         settings.target_partitions = config.query.threads;
     }
