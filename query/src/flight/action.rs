@@ -2,6 +2,8 @@
 //!
 //! Flight SQL's own actions wrap their messages in `Any`; Flight's (sessions, CancelFlightInfo) do not.
 
+use std::collections::HashMap;
+
 use arrow_flight::sql::{
     ActionCancelQueryRequest, ActionCancelQueryResult, ActionClosePreparedStatementRequest,
     ActionCreatePreparedStatementRequest, ProstMessageExt,
@@ -134,30 +136,45 @@ fn cancel(context: &Context<'_>, info: Option<FlightInfo>) -> Result<()> {
 }
 
 async fn set_options(context: &Context<'_>, request: SetRequest) -> Result<Answer> {
-    let mut errors = Vec::new();
+    let mut errors = HashMap::new();
     let mut new_session = None;
     for (name, value) in request.options {
-        let outcome = match (name.as_str(), value.value) {
-            ("catalog", None) => Ok(()),
-            ("catalog", Some(Value::Text(catalog))) => {
-                let known = catalog.is_empty() || catalog == CATALOG;
-                known.then_some(()).ok_or(SetErrorKind::InvalidValue)
-            }
-            ("schema", None) => Ok(keep(context, "", &mut new_session)),
-            ("schema", Some(Value::Text(namespace))) => {
-                let known =
-                    namespace.is_empty() || context.queries.lake().namespaces().await?.contains(&namespace);
-                known.then(|| keep(context, &namespace, &mut new_session)).ok_or(SetErrorKind::InvalidValue)
-            }
-            ("catalog" | "schema", Some(_)) => Err(SetErrorKind::InvalidValue),
-            _ => Err(SetErrorKind::InvalidName),
-        };
-        if let Err(kind) = outcome {
-            errors.push((name, SetError { kind: kind.into() }));
+        match check_option(context, &name, value.value).await? {
+            Ok(Checked::Catalog) => {}
+            Ok(Checked::Namespace(namespace)) => keep(context, &namespace, &mut new_session),
+            Err(kind) => drop(errors.insert(name, SetError { kind: kind.into() })),
         }
     }
-    let answer = Answer::message(&SetResult { errors: errors.into_iter().collect() });
-    Ok(Answer { new_session, ..answer })
+    Ok(Answer { new_session, ..Answer::message(&SetResult { errors }) })
+}
+
+/// An option that may be set.
+enum Checked {
+    /// The one catalog there is: nothing to remember.
+    Catalog,
+    /// A namespace that exists, or none.
+    Namespace(String),
+}
+
+async fn check_option(
+    context: &Context<'_>,
+    name: &str,
+    value: Option<Value>,
+) -> Result<Result<Checked, SetErrorKind>> {
+    let value = match value {
+        None => String::new(),
+        Some(Value::Text(text)) => text,
+        Some(_) => return Ok(Err(SetErrorKind::InvalidValue)),
+    };
+    let (known, checked) = match name {
+        "catalog" => (value.is_empty() || value == CATALOG, Checked::Catalog),
+        "schema" => {
+            let known = value.is_empty() || context.queries.lake().namespaces().await?.contains(&value);
+            (known, Checked::Namespace(value))
+        }
+        _ => return Ok(Err(SetErrorKind::InvalidName)),
+    };
+    Ok(if known { Ok(checked) } else { Err(SetErrorKind::InvalidValue) })
 }
 
 /// Remembers the namespace under the caller's key, or under a new one that the client will be told.

@@ -165,12 +165,13 @@ fn cast_value(value: &ArrayRef, declared: &DataType, number: usize) -> Result<Ar
     Ok(cast)
 }
 
-/// Casts between numbers that drop digits instead of failing.
+/// Casts that drop digits or the time of day instead of failing. A float has no exact decimal anyway:
+/// rounding it to the declared scale is what was meant.
 fn may_lose(from: &DataType, to: &DataType) -> bool {
-    let fraction = from.is_floating() || matches!(from, DataType::Decimal128(..) | DataType::Decimal256(..));
-    let digits = to.is_integer() || matches!(to, DataType::Decimal128(..) | DataType::Decimal256(..));
-    // A float has no exact decimal anyway: rounding it to the declared scale is what was meant.
-    fraction && digits && !(from.is_floating() && !to.is_integer())
+    let decimal = |of: &DataType| matches!(of, DataType::Decimal128(..) | DataType::Decimal256(..));
+    (from.is_floating() && to.is_integer())
+        || (decimal(from) && (to.is_integer() || decimal(to)))
+        || (matches!(from, DataType::Timestamp(..)) && matches!(to, DataType::Date32))
 }
 
 fn encode(row: &RecordBatch) -> Result<Bytes> {
