@@ -2,7 +2,7 @@
 //!
 //! Order: write a table with Sluice's own writer, then run each query on all sides in turn, many times, the
 //! sides changing places; compare the medians. A side's time is from the text to the last batch. Plain
-//! DataFusion runs twice: with Sluice's settings, which gives the ratio, and with its own defaults.
+//! DataFusion has its defaults and the same number of partitions.
 
 mod data;
 
@@ -72,9 +72,8 @@ async fn compare(arguments: &Arguments, lake: Lake, table: &TableSnapshot) -> Re
     let partitions = settings.target_partitions;
     let folder = format!("{}/data/", table.metadata().location());
     let sluice = Side::Sluice(Engine::new(lake, settings)?.session());
-    let same = Side::Plain(plain(config(partitions), &folder).await?);
-    let own = Side::Plain(plain(SessionConfig::new().with_target_partitions(partitions), &folder).await?);
-    let sides = [sluice, same, own];
+    let settings = SessionConfig::new().with_target_partitions(partitions);
+    let sides = [sluice, Side::Plain(plain(settings, &folder).await?)];
     let mut line = json!({ "benchmark": "query", "rows": arguments.rows, "runs": arguments.runs });
     line["partitions"] = json!(partitions);
     let files = table.files().await?;
@@ -82,15 +81,12 @@ async fn compare(arguments: &Arguments, lake: Lake, table: &TableSnapshot) -> Re
     line["bytes"] = json!(files.iter().map(|file| file.data_file.file_size_in_bytes()).sum::<u64>());
     let mut lowest = f64::INFINITY;
     for (name, sql) in QUERIES {
-        let [sluice, same, own] =
-            medians(&sides, sql, arguments.runs).await?.map(|median| median.as_secs_f64());
-        lowest = lowest.min(same / sluice);
+        let [sluice, plain] = medians(&sides, sql, arguments.runs).await?.map(|median| median.as_secs_f64());
+        lowest = lowest.min(plain / sluice);
         line[name] = json!({
             "sluice_seconds": sluice,
-            "datafusion_seconds": same,
-            "datafusion_defaults_seconds": own,
-            "ratio": same / sluice,
-            "ratio_to_defaults": own / sluice,
+            "datafusion_seconds": plain,
+            "ratio": plain / sluice,
             "rows_per_second": arguments.rows as f64 / sluice,
         });
     }
@@ -104,14 +100,6 @@ enum Side {
     Plain(SessionContext),
 }
 
-/// Plain DataFusion with the settings that Sluice's engine has.
-fn config(partitions: usize) -> SessionConfig {
-    let mut config = SessionConfig::new().with_target_partitions(partitions);
-    config.options_mut().execution.parquet.schema_force_view_types = false;
-    config.options_mut().sql_parser.map_string_types_to_utf8view = false;
-    config
-}
-
 async fn plain(config: SessionConfig, folder: &str) -> Result<SessionContext, Failure> {
     let context = SessionContext::new_with_config(config);
     context.register_parquet("events", folder, ParquetReadOptions::default()).await?;
@@ -120,9 +108,9 @@ async fn plain(config: SessionConfig, folder: &str) -> Result<SessionContext, Fa
 
 /// The median of each side. The order turns with every run, and the first run, which warms caches, counts
 /// for nobody.
-async fn medians(sides: &[Side; 3], sql: &str, runs: usize) -> Result<[Duration; 3], Failure> {
-    let mut times: [Vec<Duration>; 3] = Default::default();
-    let mut answers: [Option<usize>; 3] = [None; 3];
+async fn medians(sides: &[Side; 2], sql: &str, runs: usize) -> Result<[Duration; 2], Failure> {
+    let mut times: [Vec<Duration>; 2] = Default::default();
+    let mut answers: [Option<usize>; 2] = [None; 2];
     for run in 0..=runs.max(1) {
         for turn in 0..sides.len() {
             let at = (run + turn) % sides.len();

@@ -21,6 +21,7 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::parser::Statement as Parsed;
 use sluice_catalog::{TableName, TableSnapshot};
 
+use crate::described::Described;
 use crate::engine::CATALOG;
 use crate::error::{Complaint, Error, Result, nearest, quoted};
 use crate::session::Session;
@@ -45,6 +46,8 @@ struct Found {
     /// How many tables each view reads.
     weights: HashMap<TableName, u64>,
     listing: Option<Listing>,
+    /// Whether planning is over.
+    planned: bool,
 }
 
 /// All tables and views, by namespace.
@@ -121,7 +124,8 @@ impl Scope {
 
     /// The inputs and their states, once planning is over.
     pub(crate) fn pinned(&self) -> (BTreeSet<TableName>, BTreeMap<TableName, TableSnapshot>) {
-        let found = self.found();
+        let mut found = self.found();
+        found.planned = true;
         (found.inputs.clone(), found.snapshots.clone())
     }
 
@@ -293,7 +297,10 @@ impl SchemaProvider for Namespace {
         // What can be no name of a table is the name of none.
         let Ok(name) = TableName::new(self.namespace.clone(), name) else { return Ok(None) };
         let scope = Arc::clone(&self.names.scope);
-        Ok(scope.resolve(name, &self.names.path).await?)
+        let planned = scope.found().planned;
+        let provider = scope.resolve(name, &self.names.path).await?;
+        // After planning only information_schema asks, to show the columns as clients know them.
+        Ok(if planned { provider.map(Described::of) } else { provider })
     }
 
     async fn table_type(&self, name: &str) -> Result<Option<TableType>, DataFusionError> {

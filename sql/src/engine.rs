@@ -130,9 +130,6 @@ fn config(settings: &EngineSettings) -> SessionConfig {
         .with_information_schema(true)
         .with_target_partitions(settings.target_partitions.max(1));
     let options = config.options_mut();
-    // Plain text types inside as well: what leaves needs no cast then.
-    options.execution.parquet.schema_force_view_types = false;
-    options.sql_parser.map_string_types_to_utf8view = false;
     options.sql_parser.collect_spans = true;
     options.execution.time_zone = Some("UTC".to_owned());
     config

@@ -16,6 +16,7 @@
 //! - What leaves has plain types, in schemas and batches alike.
 
 mod catalog;
+mod described;
 mod engine;
 mod error;
 mod functions;

@@ -11,7 +11,7 @@ use datafusion::common::{DFSchema, ParamValues};
 use datafusion::error::DataFusionError;
 use datafusion::execution::{SendableRecordBatchStream, SessionState};
 use datafusion::logical_expr::expr::Placeholder;
-use datafusion::logical_expr::{Cast, Expr, LogicalPlan, TryCast};
+use datafusion::logical_expr::{Cast, DescribeTable, Expr, LogicalPlan, TryCast};
 use datafusion::physical_plan::execute_stream;
 use datafusion::prelude::SQLOptions;
 use datafusion::scalar::ScalarValue;
@@ -139,6 +139,12 @@ async fn plan(session: Session, sql: String) -> Result<Inner> {
     let state = scope.state(&[]);
     let (plan, _) = scope.plan(&state, &text, parsed).await.map_err(|error| error.with_text(&sql))?;
     read_only(&plan)?;
+    let plan = match plan {
+        LogicalPlan::DescribeTable(table) => {
+            LogicalPlan::DescribeTable(DescribeTable { schema: plain_schema(&table.schema), ..table })
+        }
+        other => other,
+    };
     let (plan, planned) = type_parameters(plan, markers)?;
 
     let nullable = |field: &Arc<Field>| field.as_ref().clone().with_nullable(true);

@@ -32,6 +32,7 @@ use crate::engine::Engine;
 use crate::error::Error;
 use crate::scan::fields::FieldIds;
 use crate::scan::{bounds, groups, prune, statistics};
+use crate::types::view_schema;
 
 /// The bytes read from the end of a file at first: most footers fit.
 const FOOTER_HINT_BYTES: usize = 128 << 10;
@@ -76,7 +77,7 @@ pub(crate) struct LakeTable {
 
 impl LakeTable {
     pub(crate) fn new(engine: Engine, reading: Reading) -> Self {
-        let schema = reading.table.schema();
+        let schema = view_schema(&reading.table.schema());
         Self { engine, reading, schema, files: OnceCell::new() }
     }
 

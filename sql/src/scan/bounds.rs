@@ -176,7 +176,9 @@ fn scalar(value: &PrimitiveLiteral, from: Option<&PrimitiveType>, to: &DataType)
         (PrimitiveLiteral::Float(v), DataType::Float64) => ScalarValue::Float64(Some(f64::from(v.0))),
         (PrimitiveLiteral::Double(v), DataType::Float64) => ScalarValue::Float64(Some(v.0)),
         (PrimitiveLiteral::String(v), DataType::Utf8) => ScalarValue::Utf8(Some(v.clone())),
+        (PrimitiveLiteral::String(v), DataType::Utf8View) => ScalarValue::Utf8View(Some(v.clone())),
         (PrimitiveLiteral::Binary(v), DataType::Binary) => ScalarValue::Binary(Some(v.clone())),
+        (PrimitiveLiteral::Binary(v), DataType::BinaryView) => ScalarValue::BinaryView(Some(v.clone())),
         (PrimitiveLiteral::Int128(v), DataType::Decimal128(precision, scale)) => {
             ScalarValue::Decimal128(Some(*v), *precision, *scale)
         }
