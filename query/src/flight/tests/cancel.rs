@@ -115,7 +115,9 @@ async fn a_stop_cuts_what_goes_on_beyond_the_grace_period() {
     let mut client = server.client().await;
     let (_, stream) = start(&mut client).await;
     server.stop.cancel();
-    assert_eq!(soon(end(stream)).await.code(), Code::Unavailable);
+    // The status says so, unless the connection was reset before the client had read it: an error, never an end.
+    let status = soon(end(stream)).await;
+    assert!(matches!(status.code(), Code::Unavailable | Code::Unknown), "{status:?}");
     soon(server.served).await.unwrap().unwrap();
     // The ports are free again.
     std::net::TcpListener::bind(server.flight).unwrap();
