@@ -197,8 +197,7 @@ impl From<DataFusionError> for Error {
             }
             DataFusionError::SchemaError(error, _) => Self::Plan(schema(&error)),
             DataFusionError::ResourcesExhausted(message) => Self::ResourcesExhausted(
-                Complaint::new(message)
-                    .remedy("ask for less at once, or give queries more memory (query memory limit)"),
+                Complaint::new(message).remedy("ask for less at once, or raise `query.memory`"),
             ),
             DataFusionError::Execution(message) => Self::Execution(Complaint::new(message)),
             DataFusionError::ArrowError(error, _) => arrow(*error),
