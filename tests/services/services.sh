@@ -17,10 +17,6 @@ ready_seconds=${SLUICE_TEST_READY_SECONDS:-120}
 kafka_version=$(sed -n 's:.*<kafka.version>\(.*\)</kafka.version>.*:\1:p' "$here/kafka/pom.xml")
 minio_version=v0.0.0-20260212201848-7aac2a2c5b7c # newer than the last release; release tags are not Go versions
 
-kafka_port=${KAFKA_PORT:-29192}
-kafka_controller_port=${KAFKA_CONTROLLER_PORT:-29193}
-minio_port=${MINIO_PORT:-29100}
-minio_console_port=${MINIO_CONSOLE_PORT:-29101}
 minio_root=sluice-test-root
 minio_root_secret=sluice-test-root-secret
 minio_user=sluice-test # what Sluice itself signs in as: it may do only what minio/policy.json allows
@@ -62,6 +58,25 @@ pid_of() { # prints the process id of service $1 when it runs
 }
 
 port_open() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
+
+# Four neighbouring ports that nobody listens on, chosen once and kept until `wipe`: two checkouts never meet.
+choose_ports() {
+  local first port
+  if [[ ! -f $state/ports ]]; then
+    for ((first = 29100; first < 30000; first += 10)); do
+      for ((port = first; port < first + 4; port++)); do
+        port_open "$port" && continue 2
+      done
+      break
+    done
+    echo "$first" >"$state/ports"
+  fi
+  first=$(<"$state/ports")
+  minio_port=$first
+  minio_console_port=$((first + 1))
+  kafka_port=$((first + 2))
+  kafka_controller_port=$((first + 3))
+}
 
 launch() { # launch NAME COMMAND...: in a session of its own, output to the service's log
   local dir=$state/$1 pid
@@ -394,7 +409,7 @@ start() {
   mkdir -p "$state/$name"
   for port in $("${name}_ports"); do
     if port_open "$port"; then
-      say "$name: port $port is taken by another process: stop it, or set ${name^^}_PORT"
+      say "$name: port $port is taken by another process; services.sh wipe chooses other ports"
       return 1
     fi
   done
@@ -407,6 +422,7 @@ up() {
   for name in "${fetched[@]}"; do fetch "$name"; done
   exec 9>"$state/.lock"
   flock 9
+  choose_ports
   for name in "${servers[@]}"; do
     pid_of "$name" >/dev/null && continue
     if (start "$name"); then started+=("$name"); else failed=1; fi
@@ -434,9 +450,15 @@ wipe() {
   local name
   down
   for name in "${servers[@]}"; do rm -rf "${state:?}/$name"; done
+  rm -f "$state/ports"
 }
 
-status() {
+print_env() {
+  local name
+  for name in "${fetched[@]}"; do "${name}_env"; done
+}
+
+print_status() {
   local name pid
   for name in "${servers[@]}"; do
     if pid=$(pid_of "$name"); then
@@ -455,9 +477,13 @@ main() {
   cache=$(cd -- "$cache" && pwd)
   state=$(cd -- "$state" && pwd)
   case $command in
-    up | down | wipe | status) "$command" ;;
+    up | down | wipe) "$command" ;;
     fetch) for name in "${fetched[@]}"; do fetch "$name"; done ;;
-    env) for name in "${fetched[@]}"; do "${name}_env"; done ;;
+    env | status)
+      [[ -f $state/ports ]] || die "nothing was started here: services.sh up"
+      choose_ports
+      "print_$command"
+      ;;
     _exec) "$@" ;; # how launch runs one of the functions above as a process of its own
     *) usage ;;
   esac
