@@ -13,13 +13,17 @@ from pyiceberg.exceptions import NoSuchTableError
 from sqlalchemy.exc import OperationalError
 
 
-def committed(catalog):
-    """Rows of all tables that carry their source, by their snapshots' totals."""
+def committed(catalog, topics):
+    """Rows of the tables that record progress in one of the topics, by their snapshots' totals.
+
+    Tables that were loaded from files carry a source too, but no progress.
+    """
+    progress = {f"sluice.offsets.{topic}" for topic in topics}
     total = 0
     try:
         for name in lake.tables(catalog, ["bronze"]):
             table = catalog.load_table(name)
-            if set(exactly_once.SOURCE) <= {field.name for field in table.schema().fields}:
+            if progress & set(table.properties):
                 total += int(table.current_snapshot().summary["total-records"]) if table.current_snapshot() else 0
     except (OperationalError, NoSuchTableError):
         pass  # the lake is being made: there is nothing in it yet
@@ -31,7 +35,7 @@ def wait(data, brokers, seconds, topics):
     wanted = sum(end - first for first, end in exactly_once.held_offsets(brokers, topics).values())
     catalog = lake.open_catalog(data)
     deadline = time.monotonic() + seconds
-    while (found := committed(catalog)) < wanted:
+    while (found := committed(catalog, topics)) < wanted:
         if time.monotonic() > deadline:
             print(f"{found} of {wanted} records were committed after {seconds} s")
             return False
