@@ -154,7 +154,7 @@ async fn fill(kafka: &KafkaSettings, topic: &Topic, events: u64) -> Result<u64, 
         eprintln!("producing {} events into `{TOPIC}`", events - held);
         // Another seed for what is added, so that ids stay unique.
         let mut settings = ProduceSettings::new(kafka.clone(), held, chrono::DateTime::UNIX_EPOCH);
-        settings.start = settings.start + chrono::Duration::days(20_000);
+        settings.start += chrono::Duration::days(20_000);
         settings.topics = vec![TOPIC.to_owned()];
         settings.events = Some(events - held);
         let report = produce::produce(settings, Arc::default(), CancellationToken::new()).await?;
