@@ -3,7 +3,7 @@
 //! Names start with `sluice_`, units are seconds and bytes, counters end in `_total`. Labels never hold
 //! ids or SQL.
 
-use std::sync::OnceLock;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::extract::State;
@@ -21,7 +21,8 @@ const SECONDS: &[f64] =
     &[0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0];
 const UPKEEP: Duration = Duration::from_secs(5);
 
-static RECORDER: OnceLock<PrometheusHandle> = OnceLock::new();
+/// The installed recorder's output. Held while installing, so that two servers bound at once share one.
+static RECORDER: Mutex<Option<PrometheusHandle>> = Mutex::new(None);
 
 /// Installs the process's recorder of metrics, once; later calls do nothing.
 ///
@@ -36,20 +37,17 @@ pub fn install_metrics() -> Result<()> {
 
 /// The recorder's output, installing it when that was not done yet.
 pub(crate) fn recorder() -> Result<PrometheusHandle> {
-    if let Some(handle) = RECORDER.get() {
+    let mut installed = RECORDER.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(handle) = installed.as_ref() {
         return Ok(handle.clone());
     }
     let error = |error: metrics_exporter_prometheus::BuildError| Error::Metrics(error.to_string());
     let recorder = PrometheusBuilder::new().set_buckets(SECONDS).map_err(error)?.build_recorder();
     let handle = recorder.handle();
-    match metrics::set_global_recorder(recorder) {
-        Ok(()) => {
-            describe();
-            Ok(RECORDER.get_or_init(|| handle).clone())
-        }
-        // Two threads may install at the same time; the other one is about to store its handle.
-        Err(error) => RECORDER.get().cloned().ok_or_else(|| Error::Metrics(error.to_string())),
-    }
+    metrics::set_global_recorder(recorder).map_err(|error| Error::Metrics(error.to_string()))?;
+    describe();
+    *installed = Some(handle.clone());
+    Ok(handle)
 }
 
 /// Keeps histograms small until the server stops.
