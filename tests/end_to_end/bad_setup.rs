@@ -81,7 +81,10 @@ fn kafka_that_is_missing_or_lacks_a_topic_is_named() {
     let topic = unique("absent");
     let file = lake.file(
         "topics.yaml",
-        &format!("topics:\n  - name: {topic}\n    routes:\n      - table: bronze.x\n        columns: {{ id: string }}\n"),
+        format!(
+            "topics:\n  - name: {topic}\n    routes:\n      - table: bronze.x\n        \
+             columns: {{ id: string }}\n"
+        ),
     );
     let ingest = ["ingest", "--topics", file.to_str().unwrap()];
     refused(&lake.run(&ingest), FAILED, &[&topic, "sluice topics apply"]);

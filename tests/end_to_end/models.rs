@@ -54,7 +54,7 @@ fn wrong_sql_in_a_model_names_file_and_line_and_leaves_the_table() {
     let config = "{{ config(materialized='table') }}\n";
     lake.file(
         "project/models/gold/total.sql",
-        &format!("{config}select sum(amount) as total\nfrom {{{{ source('bronze', 'rows') }}}}\n"),
+        format!("{config}select sum(amount) as total\nfrom {{{{ source('bronze', 'rows') }}}}\n"),
     );
     let run = build(&lake);
     assert!(run.status.success(), "{run}");
@@ -67,7 +67,7 @@ fn wrong_sql_in_a_model_names_file_and_line_and_leaves_the_table() {
         ("\n\nselec 1 as total\n", 4),
     ] {
         let from = "from {{ source('bronze', 'rows') }}\n";
-        lake.file("project/models/gold/total.sql", &format!("{config}{text}{from}"));
+        lake.file("project/models/gold/total.sql", format!("{config}{text}{from}"));
         refused(&build(&lake), &[&format!("models/gold/total.sql:{line}")]);
         assert_eq!(total(), Some(60.0), "a failed build changed the table");
     }
