@@ -41,8 +41,14 @@ pub(crate) struct Config {
 pub(crate) struct LakeConfig {
     /// `file:///dir` or `s3://bucket/prefix`; `DATA/warehouse` unless given.
     pub(crate) warehouse: Option<String>,
-    /// The SQLite catalog file; `DATA/catalog.db` unless given.
-    pub(crate) catalog: Option<PathBuf>,
+    /// The catalog: a SQLite file (`DATA/catalog.db` unless given) or `postgresql://user@host/database`.
+    pub(crate) catalog: Option<String>,
+    /// The name under which a SQL catalog records tables; `sluice` unless given.
+    pub(crate) name: Option<String>,
+    /// A file whose first line is the password of the catalog's database.
+    pub(crate) catalog_password_file: Option<PathBuf>,
+    /// Whether a SQL catalog of the older layout is given the column that tells views from tables.
+    pub(crate) catalog_upgrade: bool,
     pub(crate) s3: S3Config,
 }
 

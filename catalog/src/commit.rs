@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! Commit -> load bases -> token there? -> fence, conflicts -> stage files -> swap pointers -> CommitOutcome
-//!           (landing)     already done    (plan)              (stage)       (sql_catalog)
+//!           (landing)     already done    (plan)              (stage)       (catalogs)   
 //!              ^                                                                 |
 //!              +---------- lost race: delete the attempt's files, wait ----------+
 //!              +---------- no answer: keep every file, look again ---------------+

@@ -22,16 +22,16 @@ use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 use url::Url;
 
+use crate::catalogs::{self, Catalog, Entry, Insert, Kind, State};
 use crate::commit::{Commit, CommitOutcome};
 use crate::create::first_metadata;
 use crate::error::{Error, Result};
 use crate::files::ManifestCache;
-use crate::name::{TableName, is_valid_part};
+use crate::name::{TableName, is_valid_namespace};
 use crate::schema;
-use crate::settings::{CatalogSettings, LakeSettings};
+use crate::settings::LakeSettings;
 use crate::snapshot::TableSnapshot;
 use crate::spec::TableSpec;
-use crate::sql_catalog::{Kind, SqlCatalog};
 use crate::storage::{LakeStorage, OBJECT_BYTES_MAX};
 use crate::store;
 use crate::view::{self, View};
@@ -57,7 +57,7 @@ pub(crate) struct LakeInner {
     pub(crate) store: Arc<dyn ObjectStore>,
     pub(crate) storage: LakeStorage,
     pub(crate) file_io: FileIO,
-    pub(crate) catalog: SqlCatalog,
+    pub(crate) catalog: Arc<dyn Catalog>,
     pub(crate) manifests: ManifestCache,
     views: Cache<String, Arc<ViewMetadata>>,
     metadata: Cache<String, (u32, Arc<TableMetadata>)>,
@@ -97,8 +97,7 @@ impl Lake {
         store: Arc<dyn ObjectStore>,
     ) -> Result<Self> {
         settings.warehouse = warehouse.root().to_owned();
-        let CatalogSettings::Sqlite { path } = &settings.catalog;
-        let catalog = SqlCatalog::open(path, &settings.name).await?;
+        let catalog = catalogs::open(&settings).await?;
         let warehouse = Arc::new(warehouse);
         let storage = LakeStorage::new(store.clone(), warehouse.clone());
         let metadata = Cache::builder()
@@ -149,10 +148,10 @@ impl Lake {
 
     /// Creates a namespace; one that exists is left as it is.
     pub async fn create_namespace(&self, namespace: &str) -> Result<()> {
-        if !is_valid_part(namespace) {
+        if !is_valid_namespace(namespace) {
             return Err(Error::InvalidName { name: namespace.to_owned() });
         }
-        self.inner.catalog.create_namespace(namespace).await
+        self.inner.catalog.create_namespace(namespace, &Default::default()).await.map(|_| ())
     }
 
     /// All namespaces, sorted.
@@ -185,36 +184,56 @@ impl Lake {
             return Ok(Created::Existed(existing));
         }
         let metadata = first_metadata(table, self.inner.warehouse.location_of(table), &spec)?;
-        let location = MetadataLocation::new_with_metadata(metadata.location(), &metadata);
-        metadata.write_to(&self.inner.file_io, &location).await.map_err(|source| Error::Iceberg {
-            subject: format!("cannot write the first metadata of `{table}`"),
-            source: Box::new(source),
-        })?;
-        let location = location.to_string();
-        if self.inner.catalog.insert(table, Kind::Table, &location).await? {
-            let table = TableSnapshot::new(table.clone(), Arc::new(metadata), location, self.clone());
-            return Ok(Created::New(table));
+        if let Some(new) = self.insert_table(table, metadata).await? {
+            return Ok(Created::New(new));
         }
-        // Another creator was first. Nobody knows our file, so it may go; if it stays it does no harm.
-        let _ = self.inner.store.delete(&self.object_path(&location)?).await;
         match self.find_unless_view(table).await? {
             Some(existing) => Ok(Created::Existed(existing)),
             None => Err(Error::NoSuchTable { table: table.clone() }),
         }
     }
 
+    /// Adds a table in its first state; `None` when the name is taken.
+    pub(crate) async fn insert_table(
+        &self,
+        name: &TableName,
+        metadata: TableMetadata,
+    ) -> Result<Option<TableSnapshot>> {
+        let location = MetadataLocation::new_with_metadata(metadata.location(), &metadata);
+        let catalog = &self.inner.catalog;
+        if !catalog.writes_metadata() {
+            metadata.write_to(&self.inner.file_io, &location).await.map_err(|source| Error::Iceberg {
+                subject: format!("cannot write the first metadata of `{name}`"),
+                source: Box::new(source),
+            })?;
+        }
+        let location = location.to_string();
+        let state = State::Table(Arc::new(metadata));
+        let insert = Insert { name: name.clone(), location: location.clone(), state };
+        match catalog.insert(insert).await? {
+            Some(entry) => self.pin(name, entry).await.map(Some),
+            None => {
+                if !catalog.writes_metadata() {
+                    // Another creator was first. Nobody knows our file, so it may go; if it stays it does no harm.
+                    let _ = self.inner.store.delete(&self.object_path(&location)?).await;
+                }
+                Ok(None)
+            }
+        }
+    }
+
     async fn find_unless_view(&self, table: &TableName) -> Result<Option<TableSnapshot>> {
         match self.inner.catalog.entry(table).await? {
-            Some((Kind::Table, location)) => self.pin(table, location).await.map(Some),
-            Some((Kind::View, _)) => Err(Error::NameTaken { name: table.clone(), by: "a view" }),
+            Some(entry) if entry.kind == Kind::Table => self.pin(table, entry).await.map(Some),
+            Some(entry) => Err(Error::NameTaken { name: table.clone(), by: entry.kind.noun() }),
             None => Ok(None),
         }
     }
 
     /// The table as it is now, pinned; `None` when there is none.
     pub async fn find(&self, table: &TableName) -> Result<Option<TableSnapshot>> {
-        match self.inner.catalog.pointer(table).await? {
-            Some(location) => self.pin(table, location).await.map(Some),
+        match self.inner.catalog.table(table).await? {
+            Some(entry) => self.pin(table, entry).await.map(Some),
             None => Ok(None),
         }
     }
@@ -224,21 +243,32 @@ impl Lake {
         self.find(table).await?.ok_or_else(|| Error::NoSuchTable { table: table.clone() })
     }
 
-    async fn pin(&self, table: &TableName, location: String) -> Result<TableSnapshot> {
-        let metadata = self.metadata(&location).await?;
-        Ok(TableSnapshot::new(table.clone(), metadata, location, self.clone()))
+    pub(crate) async fn pin(&self, table: &TableName, entry: Entry) -> Result<TableSnapshot> {
+        let metadata = match entry.state {
+            Some(State::Table(metadata)) => {
+                self.check(&metadata)?;
+                metadata
+            }
+            _ => self.metadata(&entry.location).await?,
+        };
+        Ok(TableSnapshot::new(table.clone(), metadata, entry.location, self.clone()))
+    }
+
+    /// Refuses a state that this program cannot keep its promises on.
+    fn check(&self, metadata: &TableMetadata) -> Result<()> {
+        // The files that a table's own metadata places elsewhere would be refused one by one; say it once.
+        self.object_path(metadata.location())?;
+        schema::check(metadata.current_schema())
     }
 
     /// The state that a metadata location names.
-    async fn metadata(&self, location: &str) -> Result<Arc<TableMetadata>> {
+    pub(crate) async fn metadata(&self, location: &str) -> Result<Arc<TableMetadata>> {
         if let Some((_, metadata)) = self.inner.metadata.get(location).await {
             return Ok(metadata);
         }
         let json = self.read_json(location).await?;
         let metadata: TableMetadata = parse(location, &json)?;
-        // The files that a table's own metadata places elsewhere would be refused one by one; say it once.
-        self.object_path(metadata.location())?;
-        schema::check(metadata.current_schema())?;
+        self.check(&metadata)?;
         let metadata = Arc::new(metadata);
         let weight = u32::try_from(json.len()).unwrap_or(u32::MAX);
         self.inner.metadata.insert(location.to_owned(), (weight, metadata.clone())).await;

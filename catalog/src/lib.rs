@@ -11,6 +11,8 @@
 //! - An expected outcome (lost race, already committed, fenced) is a value, not an error.
 //! - This crate knows no Kafka, no SQL and no network server.
 
+mod catalogs;
+mod changes;
 mod commit;
 mod create;
 mod error;
@@ -20,12 +22,12 @@ mod fixture;
 mod lake;
 mod local_store;
 mod name;
+mod names;
 mod offsets;
 mod schema;
 mod settings;
 mod snapshot;
 mod spec;
-mod sql_catalog;
 mod storage;
 mod store;
 #[cfg(test)]
@@ -34,12 +36,14 @@ mod view;
 mod warehouse;
 mod write;
 
+pub use catalogs::{NamespaceDropped, Renamed};
+pub use changes::{ChangeOutcome, Requested, TableChange, TableRequest, ViewChange, ViewRequest, ViewState};
 pub use commit::{Commit, CommitOutcome, Operation};
 pub use error::{Error, Result};
 pub use lake::{Created, Lake};
 pub use name::TableName;
 pub use offsets::{Anchor, OffsetRange, SourceId, SourceOffsets, SourceRanges};
-pub use settings::{CatalogSettings, LakeSettings, S3Settings, Secret};
+pub use settings::{CatalogSettings, LakeSettings, PostgresSettings, S3Settings, Secret};
 pub use snapshot::{LiveFile, SnapshotInfo, TableSnapshot};
 pub use spec::{PartitionBy, TableSpec, Transform};
 pub use view::View;

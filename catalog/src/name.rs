@@ -1,7 +1,7 @@
 //! The name of a table or view: parsed once, valid ever after.
 //!
 //! A name becomes a folder in the warehouse and an identifier in SQL, so it holds only what both take
-//! as it is. In particular it holds no separator of paths and no dot.
+//! as it is. In particular it holds no separator of paths, and dots only between its parts.
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,6 +12,8 @@ use crate::error::{Error, Result};
 const PART_BYTES_MAX: usize = 200;
 
 /// `namespace.name`; each part is made of letters, digits, `_`, `-` and `$`.
+///
+/// A namespace may have several levels, joined by dots; what follows the last dot is the name.
 ///
 /// Lower case is best: SQL folds a name without quotes to lower case.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -26,7 +28,7 @@ impl TableName {
     /// `_`, `-` or `$`.
     pub fn new(namespace: impl Into<String>, name: impl Into<String>) -> Result<Self> {
         let (namespace, name) = (namespace.into(), name.into());
-        if is_valid_part(&namespace) && is_valid_part(&name) {
+        if is_valid_namespace(&namespace) && is_valid_part(&name) {
             Ok(Self { namespace, name })
         } else {
             Err(Error::InvalidName { name: format!("{namespace}.{name}") })
@@ -44,7 +46,12 @@ impl TableName {
     }
 }
 
-/// Whether `part` can be a namespace or the name of a table.
+/// Whether `namespace` is made of valid parts, joined by dots.
+pub(crate) fn is_valid_namespace(namespace: &str) -> bool {
+    namespace.len() <= PART_BYTES_MAX && namespace.split('.').all(is_valid_part)
+}
+
+/// Whether `part` can be a level of a namespace or the name of a table.
 pub(crate) fn is_valid_part(part: &str) -> bool {
     let allowed = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '$');
     !part.is_empty() && part.len() <= PART_BYTES_MAX && part.chars().all(allowed)
@@ -60,7 +67,7 @@ impl FromStr for TableName {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        match text.split_once('.') {
+        match text.rsplit_once('.') {
             Some((namespace, name)) => Self::new(namespace, name),
             None => Err(Error::InvalidName { name: text.to_owned() }),
         }

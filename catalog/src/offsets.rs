@@ -169,6 +169,11 @@ pub(crate) fn fence(current: Option<&SourceOffsets>, ranges: &SourceRanges) -> F
     Fence::Passed(after)
 }
 
+/// The topics whose offsets these properties hold.
+pub(crate) fn topics(properties: &HashMap<String, String>) -> Vec<String> {
+    properties.keys().filter_map(|key| key.strip_prefix(OFFSETS)).map(str::to_owned).collect()
+}
+
 /// Whether the offsets of `topic` were last written by the commit `token`.
 pub(crate) fn written_by(
     properties: &HashMap<String, String>,

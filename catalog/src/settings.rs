@@ -37,6 +37,8 @@ pub struct LakeSettings {
     pub warehouse: String,
     /// How an `s3://` warehouse is reached.
     pub s3: S3Settings,
+    /// Whether a SQL catalog of the older layout, whose rows have no types, is given the column for them.
+    pub upgrade_catalog: bool,
 }
 
 /// The kinds of catalog.
@@ -47,6 +49,24 @@ pub enum CatalogSettings {
         /// The file; it and its folder are created when missing.
         path: PathBuf,
     },
+    /// A PostgreSQL database in the same layout, for several machines.
+    Postgres(PostgresSettings),
+}
+
+/// How a PostgreSQL database is reached.
+#[derive(Clone)]
+pub struct PostgresSettings {
+    /// `postgresql://user@host:5432/database`, with the options of the PostgreSQL driver behind a `?`.
+    pub url: String,
+    /// The password; with none, the one in the URL, in `PGPASSWORD` or in `.pgpass` is used.
+    pub password: Option<Secret>,
+}
+
+impl fmt::Debug for PostgresSettings {
+    /// The URL may hold a password, so it is not shown.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PostgresSettings").field("url", &"***").field("password", &self.password).finish()
+    }
 }
 
 /// An S3-compatible store.
@@ -70,6 +90,7 @@ impl LakeSettings {
             catalog: CatalogSettings::Sqlite { path: dir.join("catalog.db") },
             warehouse: format!("file://{}", dir.join("warehouse").display()),
             s3: S3Settings::default(),
+            upgrade_catalog: false,
         }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use tempfile::TempDir;
 
+use crate::catalogs::{Change, Swap};
 use crate::lake::{Created, Lake};
 use crate::name::TableName;
 use crate::settings::LakeSettings;
@@ -42,6 +43,12 @@ pub(crate) fn two_columns() -> SchemaRef {
         Field::new("id", DataType::Int64, false),
         Field::new("name", DataType::Utf8, true),
     ]))
+}
+
+/// Moves a table's pointer, whatever the change is.
+pub(crate) fn swap(table: &TableName, expected: &str, new: &str) -> Swap {
+    let change = Change::Table { requirements: Vec::new(), updates: Vec::new() };
+    Swap { table: table.clone(), expected: expected.to_owned(), new: new.to_owned(), change }
 }
 
 /// Parses a name that is valid.

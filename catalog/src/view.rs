@@ -8,19 +8,19 @@ use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use chrono::{DateTime, Utc};
-use iceberg::NamespaceIdent;
 use iceberg::spec::{
     Schema, ViewFormatVersion, ViewMetadata, ViewMetadataBuilder, ViewRepresentation, ViewRepresentations,
     ViewVersion,
 };
+use iceberg::{NamespaceIdent, ViewUpdate};
 use object_store::ObjectStoreExt;
 use uuid::Uuid;
 
+use crate::catalogs::{Change, Entry, Insert, Kind, State, Swap, SwapOutcome};
 use crate::error::{Error, Result};
 use crate::lake::Lake;
 use crate::name::TableName;
 use crate::schema;
-use crate::sql_catalog::{Kind, Swap, SwapOutcome};
 use crate::store::failed;
 
 /// The dialect our queries are written in, as other engines read it.
@@ -40,13 +40,20 @@ pub struct View {
     pub schema: SchemaRef,
 }
 
+/// A state of a view before it is written.
+pub(crate) struct NextView {
+    pub(crate) metadata: ViewMetadata,
+    /// How it came from the state before it.
+    pub(crate) updates: Vec<ViewUpdate>,
+}
+
 /// Creates the view, or gives it a new version; one that is the same already is left alone.
 pub(crate) async fn put(lake: &Lake, view: View, now: DateTime<Utc>) -> Result<()> {
     let schema = schema::to_iceberg(&view.schema)?;
     for _ in 0..ATTEMPTS_MAX {
         let base = match lake.inner().catalog.entry(&view.name).await? {
-            Some((Kind::Table, _)) => return Err(Error::NameTaken { name: view.name, by: "a table" }),
-            Some((Kind::View, location)) => Some((lake.view_metadata(&location).await?, location)),
+            Some(entry) if entry.kind == Kind::View => Some((state(lake, &entry).await?, entry.location)),
+            Some(entry) => return Err(Error::NameTaken { name: view.name, by: entry.kind.noun() }),
             None => None,
         };
         if let Some((metadata, _)) = &base
@@ -56,9 +63,8 @@ pub(crate) async fn put(lake: &Lake, view: View, now: DateTime<Utc>) -> Result<(
             return Ok(());
         }
         let expected = base.as_ref().map(|(_, location)| location.clone());
-        let metadata = next_version(lake, &view, schema.clone(), base.map(|(metadata, _)| metadata), now)?;
-        let new = write(lake, &metadata).await?;
-        if publish(lake, &view.name, expected, new).await? {
+        let next = next_version(lake, &view, schema.clone(), base.map(|(metadata, _)| metadata), now)?;
+        if publish(lake, &view.name, expected, next).await? {
             return Ok(());
         }
     }
@@ -69,15 +75,36 @@ pub(crate) async fn put(lake: &Lake, view: View, now: DateTime<Utc>) -> Result<(
     })
 }
 
-/// Moves the catalog to the new file; `false` when another writer was first.
-async fn publish(lake: &Lake, name: &TableName, expected: Option<String>, new: String) -> Result<bool> {
+/// The state that the catalog names.
+pub(crate) async fn state(lake: &Lake, entry: &Entry) -> Result<Arc<ViewMetadata>> {
+    match &entry.state {
+        Some(State::View(metadata)) => Ok(metadata.clone()),
+        _ => lake.view_metadata(&entry.location).await,
+    }
+}
+
+/// Makes `next` the view's state; `false` when another writer was first.
+pub(crate) async fn publish(
+    lake: &Lake,
+    name: &TableName,
+    expected: Option<String>,
+    next: NextView,
+) -> Result<bool> {
     let catalog = &lake.inner().catalog;
-    let Some(expected) = expected else { return catalog.insert(name, Kind::View, &new).await };
-    match catalog.swap_view(Swap { table: name.clone(), expected, new: new.clone() }).await? {
-        SwapOutcome::Swapped => Ok(true),
+    let new = match catalog.writes_metadata() {
+        true => String::new(),
+        false => write(lake, &next.metadata).await?,
+    };
+    let Some(expected) = expected else {
+        let state = State::View(Arc::new(next.metadata));
+        return Ok(catalog.insert(Insert { name: name.clone(), location: new, state }).await?.is_some());
+    };
+    let change = Change::View { updates: next.updates };
+    match catalog.swap(&[Swap { table: name.clone(), expected, new: new.clone(), change }]).await? {
+        SwapOutcome::Swapped(_) => Ok(true),
         SwapOutcome::Lost { .. } => Ok(false),
         SwapOutcome::Unknown(error) => match catalog.entry(name).await? {
-            Some((Kind::View, found)) if found == new => Ok(true),
+            Some(entry) if entry.kind == Kind::View && entry.location == new => Ok(true),
             _ => Err(error),
         },
     }
@@ -85,10 +112,11 @@ async fn publish(lake: &Lake, name: &TableName, expected: Option<String>, new: S
 
 /// The view of that name, if there is one.
 pub(crate) async fn find(lake: &Lake, name: &TableName) -> Result<Option<View>> {
-    let Some((Kind::View, location)) = lake.inner().catalog.entry(name).await? else { return Ok(None) };
-    let metadata = lake.view_metadata(&location).await?;
+    let entry = lake.inner().catalog.entry(name).await?.filter(|entry| entry.kind == Kind::View);
+    let Some(entry) = entry else { return Ok(None) };
+    let metadata = state(lake, &entry).await?;
     let sql = sql(&metadata).ok_or_else(|| Error::File {
-        subject: format!("view `{name}` ({location})"),
+        subject: format!("view `{name}` ({})", entry.location),
         fact: format!("it has no query in the dialect `{DIALECT}`"),
         remedy: "query it with the engine that made it, or put the view again",
     })?;
@@ -112,7 +140,7 @@ fn next_version(
     schema: Schema,
     base: Option<Arc<ViewMetadata>>,
     now: DateTime<Utc>,
-) -> Result<ViewMetadata> {
+) -> Result<NextView> {
     let refused = |source: iceberg::Error| Error::Iceberg {
         subject: format!("view `{}`", view.name),
         source: Box::new(source),
@@ -136,7 +164,7 @@ fn next_version(
         }
     };
     let built = builder.and_then(ViewMetadataBuilder::build).map_err(refused)?;
-    Ok(built.metadata)
+    Ok(NextView { metadata: built.metadata, updates: built.changes })
 }
 
 /// Stores the metadata under a name that nobody else uses.

@@ -68,6 +68,7 @@ pub(crate) async fn lake(dir: &std::path::Path) -> Lake {
         catalog: CatalogSettings::Sqlite { path: dir.join("catalog.db") },
         warehouse: "memory:///warehouse".to_owned(),
         s3: S3Settings::default(),
+        upgrade_catalog: false,
     };
     Lake::open_with_store(settings, std::sync::Arc::new(object_store::memory::InMemory::new())).await.unwrap()
 }

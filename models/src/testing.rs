@@ -65,6 +65,7 @@ impl TestLake {
             catalog: CatalogSettings::Sqlite { path: folder.path().join("catalog.db") },
             warehouse: "memory:///".to_owned(),
             s3: S3Settings::default(),
+            upgrade_catalog: false,
         };
         let lake = Lake::open(settings).await.unwrap();
         let engine = Engine::new(lake, EngineSettings::default()).unwrap();

@@ -47,6 +47,7 @@ impl TestLake {
             catalog: CatalogSettings::Sqlite { path: dir.path().join("catalog.db") },
             warehouse: "memory:///warehouse".into(),
             s3: S3Settings::default(),
+            upgrade_catalog: false,
         })
         .await
         .unwrap();

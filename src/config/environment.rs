@@ -38,10 +38,17 @@ pub(super) fn variable_of(key: &str) -> String {
 }
 
 fn value_of(key: &str, text: String) -> Value {
-    match (key.ends_with("threads"), text.parse::<i64>()) {
-        (true, Ok(number)) => Value::Integer(number),
-        _ => Value::String(text),
+    if key.ends_with("threads")
+        && let Ok(number) = text.parse::<i64>()
+    {
+        return Value::Integer(number);
     }
+    if key.ends_with("upgrade")
+        && let Ok(yes) = text.parse::<bool>()
+    {
+        return Value::Boolean(yes);
+    }
+    Value::String(text)
 }
 
 fn set(table: &mut Table, key: &str, value: Value) {

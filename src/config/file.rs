@@ -14,6 +14,9 @@ pub(super) const KEYS: &[&str] = &[
     "data",
     "lake.warehouse",
     "lake.catalog",
+    "lake.name",
+    "lake.catalog_password_file",
+    "lake.catalog_upgrade",
     "lake.s3.endpoint",
     "lake.s3.region",
     "lake.s3.access_key_id",
@@ -50,7 +53,20 @@ pub(super) fn read(named: Option<&Path>) -> Result<Table, Failure> {
     let table: Table = toml::from_str(&text)
         .map_err(|cause| Failure::usage(format!("`{}` is not valid TOML: {cause}", path.display())))?;
     check_keys(&table, "", &path, &text)?;
+    check_secrets(&table, &path)?;
     Ok(table)
+}
+
+/// A catalog's URL in the file may name a user, but no password.
+fn check_secrets(table: &Table, path: &Path) -> Result<(), Failure> {
+    let catalog = table.get("lake").and_then(|lake| lake.get("catalog")).and_then(toml::Value::as_str);
+    let url = catalog.and_then(|catalog| url::Url::parse(catalog).ok());
+    if url.is_some_and(|url| url.password().is_some()) {
+        return Err(Failure::usage(format!("{}: lake.catalog holds a password", path.display())).hint(
+            "secrets are not read from sluice.toml: set PGPASSWORD, or name a file with lake.catalog_password_file",
+        ));
+    }
+    Ok(())
 }
 
 fn check_keys(table: &Table, prefix: &str, path: &Path, text: &str) -> Result<(), Failure> {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
-use sluice_catalog::{CatalogSettings, LakeSettings, S3Settings, Secret};
+use sluice_catalog::{CatalogSettings, LakeSettings, PostgresSettings, S3Settings, Secret};
 use sluice_ingest::{KafkaSettings, topics::Topics};
 use toml::Table;
 
@@ -62,9 +62,13 @@ impl Config {
     pub(crate) fn lake_settings(&self) -> Result<LakeSettings, Failure> {
         let dir = std::path::absolute(self.data_dir())?;
         let mut settings = LakeSettings::local(&dir);
-        if let Some(path) = &self.lake.catalog {
-            settings.catalog = CatalogSettings::Sqlite { path: std::path::absolute(path)? };
+        if let Some(catalog) = &self.lake.catalog {
+            settings.catalog = self.catalog_settings(catalog)?;
         }
+        if let Some(name) = &self.lake.name {
+            settings.name.clone_from(name);
+        }
+        settings.upgrade_catalog = self.lake.catalog_upgrade;
         if let Some(warehouse) = &self.lake.warehouse {
             settings.warehouse = warehouse_url(warehouse)?;
         }
@@ -72,10 +76,36 @@ impl Config {
         Ok(settings)
     }
 
+    /// What `lake.catalog` names. The addresses that PyIceberg takes are taken, too: a driver behind a `+` is
+    /// left out, and `sqlite:///` comes before a path.
+    fn catalog_settings(&self, catalog: &str) -> Result<CatalogSettings, Failure> {
+        let Some((scheme, rest)) = catalog.split_once("://") else {
+            return Ok(CatalogSettings::Sqlite { path: std::path::absolute(catalog)? });
+        };
+        match scheme.split('+').next().unwrap_or_default() {
+            "sqlite" => {
+                // Three slashes lead to a path from here, four to one from the root.
+                let path = rest.strip_prefix('/').unwrap_or(rest);
+                Ok(CatalogSettings::Sqlite { path: std::path::absolute(path)? })
+            }
+            "postgres" | "postgresql" => {
+                let secret = self.lake.catalog_password_file.as_deref();
+                let secret =
+                    secret.map(|path| read_secret("lake.catalog_password_file", path)).transpose()?;
+                Ok(CatalogSettings::Postgres(PostgresSettings {
+                    url: format!("postgresql://{rest}"),
+                    password: secret.map(Secret::new),
+                }))
+            }
+            _ => Err(Failure::usage("lake.catalog is of an unknown kind")
+                .hint("give the path of a SQLite file or postgresql://user@host/database")),
+        }
+    }
+
     fn s3_settings(&self) -> Result<S3Settings, Failure> {
         let s3 = &self.lake.s3;
         let secret = match &s3.secret_access_key_file {
-            Some(path) => Some(read_secret(path)?),
+            Some(path) => Some(read_secret("lake.s3.secret_access_key_file", path)?),
             None => std::env::var("AWS_SECRET_ACCESS_KEY").ok(),
         };
         let or_env = |value: &Option<String>, name: &str| value.clone().or_else(|| std::env::var(name).ok());
@@ -128,10 +158,10 @@ fn warehouse_url(warehouse: &str) -> Result<String, Failure> {
     Ok(format!("file://{}", std::path::absolute(warehouse)?.display()))
 }
 
-fn read_secret(path: &Path) -> Result<String, Failure> {
+fn read_secret(key: &str, path: &Path) -> Result<String, Failure> {
     let text = std::fs::read_to_string(path).map_err(|cause| {
         Failure::usage(format!("cannot read the secret file `{}`: {cause}", path.display()))
-            .hint("lake.s3.secret_access_key_file must name a readable file whose first line is the key")
+            .hint(format!("{key} must name a readable file whose first line is the secret"))
     })?;
     Ok(text.lines().next().unwrap_or_default().trim().to_owned())
 }

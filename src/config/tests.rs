@@ -41,6 +41,7 @@ fn every_documented_key_is_a_field() {
             "ingest.commit_interval" | "models.every" => "5s",
             "ingest.commit_bytes" | "ingest.memory" | "query.memory" => "64MiB",
             "models.threads" | "query.threads" => "3",
+            "lake.catalog_upgrade" => "true",
             "serve.flight" | "serve.http" => "127.0.0.1:1",
             _ => "x",
         };
@@ -48,4 +49,34 @@ fn every_documented_key_is_a_field() {
         load("", &[(&variable, value)], &Overrides::default())
             .unwrap_or_else(|error| panic!("{key}: {error}"));
     }
+}
+
+#[test]
+fn a_catalog_is_a_file_or_a_database_as_other_programs_name_it() {
+    use sluice_catalog::CatalogSettings;
+
+    let settings = |catalog: &str| {
+        let variables = [("SLUICE_LAKE_CATALOG", catalog), ("SLUICE_LAKE_NAME", "prod")];
+        load("", &variables, &Overrides::default()).unwrap().lake_settings().map_err(|f| f.to_string())
+    };
+    let path = |catalog: &str| match settings(catalog).unwrap().catalog {
+        CatalogSettings::Sqlite { path } => path,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(path("/data/c.db"), std::path::Path::new("/data/c.db"));
+    assert_eq!(path("sqlite:////data/c.db"), std::path::Path::new("/data/c.db"));
+    let postgres = settings("postgresql+psycopg2://u@127.0.0.1/lake").unwrap();
+    assert_eq!(postgres.name, "prod");
+    let CatalogSettings::Postgres(postgres) = postgres.catalog else { panic!("{postgres:?}") };
+    assert_eq!(postgres.url, "postgresql://u@127.0.0.1/lake");
+    assert!(settings("mysql://u:hush-hush@h/d").is_err_and(|error| !error.contains("hush-hush")));
+}
+
+#[test]
+fn a_password_in_the_file_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("sluice.toml");
+    std::fs::write(&path, "[lake]\ncatalog = 'postgresql://u:hush-hush@h/d'\n").unwrap();
+    let error = super::file::read(Some(&path)).unwrap_err().to_string();
+    assert!(error.contains("lake.catalog_password_file") && !error.contains("hush-hush"), "{error}");
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Real servers for the tests, on loopback and without containers: Apache Kafka (one KRaft node, jars from Maven)
-# and MinIO (built by `go install`); and the Python environment of the judges. Each is fetched once into a cache and
+# Real servers for the tests, on loopback and without containers: Apache Kafka (one KRaft node, jars from Maven),
+# MinIO (built by `go install`) and PostgreSQL (Debian's package); and the Python environment of the judges. Each is fetched once into a cache and
 # later used without the network.
 #
 # A server belongs to the state folder that started it. It is known by its process id and the start time of that
@@ -21,8 +21,10 @@ minio_root=sluice-test-root
 minio_root_secret=sluice-test-root-secret
 minio_user=sluice-test # what Sluice itself signs in as: it may do only what minio/policy.json allows
 minio_user_secret=sluice-test-secret
-servers=(kafka minio)
-fetched=(python kafka minio) # in this order: the build of MinIO takes minutes
+postgres_user=sluice
+postgres_secret=sluice-test-postgres-secret
+servers=(kafka minio postgres)
+fetched=(python kafka postgres minio) # in this order: the build of MinIO takes minutes
 minio_bucket=lake # the one that minio/policy.json names
 
 say() { printf '%s\n' "$*" >&2; }
@@ -59,12 +61,12 @@ pid_of() { # prints the process id of service $1 when it runs
 
 port_open() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 
-# Four neighbouring ports that nobody listens on, chosen once and kept until `wipe`: two checkouts never meet.
+# Five neighbouring ports that nobody listens on, chosen once and kept until `wipe`: two checkouts never meet.
 choose_ports() {
   local first port
   if [[ ! -f $state/ports ]]; then
     for ((first = 29100; first < 30000; first += 10)); do
-      for ((port = first; port < first + 4; port++)); do
+      for ((port = first; port < first + 5; port++)); do
         port_open "$port" && continue 2
       done
       break
@@ -76,6 +78,7 @@ choose_ports() {
   minio_console_port=$((first + 1))
   kafka_port=$((first + 2))
   kafka_controller_port=$((first + 3))
+  postgres_port=$((first + 4))
 }
 
 launch() { # launch NAME COMMAND...: in a session of its own, output to the service's log
@@ -255,6 +258,62 @@ minio_wait() {
     { minio_make_access || { stop minio; return 1; }; }
 }
 
+# ---------------------------------------------------------------- postgres
+
+postgres_bin() { # the folder of the newest version that is installed, or of the one in PATH
+  local program
+  program=$(printf '%s\n' /usr/lib/postgresql/*/bin/initdb | sort -V | tail -n 1)
+  [[ -x $program ]] || program=$(command -v initdb) || return 1
+  dirname "$(readlink -f "$program")"
+}
+postgres_ports() { echo "$postgres_port"; }
+
+postgres_env() {
+  echo "export POSTGRES_URL=postgresql://$postgres_user@127.0.0.1:$postgres_port/postgres"
+  echo "export POSTGRES_PASSWORD=$postgres_secret"
+}
+
+postgres_fetch() {
+  postgres_bin >/dev/null && return 0
+  ((EUID == 0)) || die 'needs PostgreSQL 15 or newer: install it (Debian: apt-get install postgresql) and run this again'
+  need apt-get 'to install PostgreSQL'
+  say 'postgres: installing the package postgresql-15'
+  export DEBIAN_FRONTEND=noninteractive
+  apt-get update -qq >&2
+  apt-get install -y -qq --no-install-recommends postgresql-common >&2
+  # only the programs are wanted: the package would also make and start a server of its own
+  sed -i 's/^#\?create_main_cluster.*/create_main_cluster = false/' /etc/postgresql-common/createcluster.conf
+  apt-get install -y -qq --no-install-recommends postgresql-15 >&2
+}
+
+postgres_as() { # the server refuses to run as root
+  if ((EUID == 0)); then
+    exec setpriv --reuid=nobody --regid=nogroup --clear-groups "$@"
+  fi
+  exec "$@"
+}
+
+postgres_start() {
+  local dir=$state/postgres bin
+  bin=$(postgres_bin)
+  if [[ ! -f $dir/data/PG_VERSION ]]; then
+    rm -rf "$dir/data"
+    mkdir -p "$dir/data"
+    printf '%s\n' "$postgres_secret" >"$dir/password"
+    if ((EUID == 0)); then chown nobody:nogroup "$dir/data"; fi
+    (cd / && postgres_as "$bin/initdb" --pgdata="$dir/data" --username="$postgres_user" --auth=scram-sha-256 \
+      --pwfile="$dir/password" --encoding=UTF8 --locale=C --no-sync) >"$dir/initdb.log" 2>&1 || {
+      tail -n 20 "$dir/initdb.log" >&2
+      return 1
+    }
+  fi
+  launch postgres "$BASH" "$here/services.sh" _exec postgres_as "$bin/postgres" -D "$dir/data" -p "$postgres_port" \
+    -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c fsync=off -c shared_buffers=32MB
+}
+
+postgres_is_ready() { "$(postgres_bin)/pg_isready" -q -h 127.0.0.1 -p "$postgres_port"; }
+postgres_wait() { await postgres postgres_is_ready; }
+
 # ---------------------------------------------------------------- commands
 
 fetch() {
@@ -385,6 +444,62 @@ minio_wait() {
     { minio_make_access || { stop minio; return 1; }; }
 }
 
+# ---------------------------------------------------------------- postgres
+
+postgres_bin() { # the folder of the newest version that is installed, or of the one in PATH
+  local program
+  program=$(printf '%s\n' /usr/lib/postgresql/*/bin/initdb | sort -V | tail -n 1)
+  [[ -x $program ]] || program=$(command -v initdb) || return 1
+  dirname "$(readlink -f "$program")"
+}
+postgres_ports() { echo "$postgres_port"; }
+
+postgres_env() {
+  echo "export POSTGRES_URL=postgresql://$postgres_user@127.0.0.1:$postgres_port/postgres"
+  echo "export POSTGRES_PASSWORD=$postgres_secret"
+}
+
+postgres_fetch() {
+  postgres_bin >/dev/null && return 0
+  ((EUID == 0)) || die 'needs PostgreSQL 15 or newer: install it (Debian: apt-get install postgresql) and run this again'
+  need apt-get 'to install PostgreSQL'
+  say 'postgres: installing the package postgresql-15'
+  export DEBIAN_FRONTEND=noninteractive
+  apt-get update -qq >&2
+  apt-get install -y -qq --no-install-recommends postgresql-common >&2
+  # only the programs are wanted: the package would also make and start a server of its own
+  sed -i 's/^#\?create_main_cluster.*/create_main_cluster = false/' /etc/postgresql-common/createcluster.conf
+  apt-get install -y -qq --no-install-recommends postgresql-15 >&2
+}
+
+postgres_as() { # the server refuses to run as root
+  if ((EUID == 0)); then
+    exec setpriv --reuid=nobody --regid=nogroup --clear-groups "$@"
+  fi
+  exec "$@"
+}
+
+postgres_start() {
+  local dir=$state/postgres bin
+  bin=$(postgres_bin)
+  if [[ ! -f $dir/data/PG_VERSION ]]; then
+    rm -rf "$dir/data"
+    mkdir -p "$dir/data"
+    printf '%s\n' "$postgres_secret" >"$dir/password"
+    if ((EUID == 0)); then chown nobody:nogroup "$dir/data"; fi
+    (cd / && postgres_as "$bin/initdb" --pgdata="$dir/data" --username="$postgres_user" --auth=scram-sha-256 \
+      --pwfile="$dir/password" --encoding=UTF8 --locale=C --no-sync) >"$dir/initdb.log" 2>&1 || {
+      tail -n 20 "$dir/initdb.log" >&2
+      return 1
+    }
+  fi
+  launch postgres "$BASH" "$here/services.sh" _exec postgres_as "$bin/postgres" -D "$dir/data" -p "$postgres_port" \
+    -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c fsync=off -c shared_buffers=32MB
+}
+
+postgres_is_ready() { "$(postgres_bin)/pg_isready" -q -h 127.0.0.1 -p "$postgres_port"; }
+postgres_wait() { await postgres postgres_is_ready; }
+
 # ---------------------------------------------------------------- commands
 
 names() { # checks the names given and prints them, one a line
@@ -462,9 +577,9 @@ print_status() {
   local name pid
   for name in "${servers[@]}"; do
     if pid=$(pid_of "$name"); then
-      printf '%-6s up    pid %s, port %s\n' "$name" "$pid" "$("${name}_ports")"
+      printf '%-8s up    pid %s, port %s\n' "$name" "$pid" "$("${name}_ports")"
     else
-      printf '%-6s down\n' "$name"
+      printf '%-8s down\n' "$name"
     fi
   done
 }

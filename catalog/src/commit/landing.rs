@@ -18,11 +18,11 @@ use super::pace::{LIMIT, Pace};
 use super::plan::{self, Draft};
 use super::stage::{self, Staged};
 use super::{Commit, CommitOutcome};
+use crate::catalogs::{Change, Entry, State, Swap, SwapOutcome};
 use crate::error::{Error, Result};
 use crate::lake::Lake;
 use crate::name::TableName;
 use crate::snapshot::TableSnapshot;
-use crate::sql_catalog::{Swap, SwapOutcome};
 
 /// The pointers to current metadata: read, and swapped all or none. A lake, or one that loses replies.
 #[async_trait]
@@ -38,7 +38,7 @@ impl Pointers for Lake {
     }
 
     async fn swap(&self, swaps: Vec<Swap>) -> Result<SwapOutcome> {
-        self.inner().catalog.swap(swaps).await
+        self.inner().catalog.swap(&swaps).await
     }
 }
 
@@ -131,10 +131,11 @@ async fn attempt(
         table: commit.table.clone(),
         expected: staged.expected.clone(),
         new: staged.location.clone(),
+        change: Change::Table { requirements: staged.requirements.clone(), updates: staged.updates.clone() },
     });
     match pointers.swap(swaps.collect()).await {
-        Ok(SwapOutcome::Swapped) => {
-            Ok(Attempt::Ended(CommitOutcome::Committed(settle(lake, commits, staged).await)))
+        Ok(SwapOutcome::Swapped(states)) => {
+            Ok(Attempt::Ended(CommitOutcome::Committed(settle(lake, commits, staged, states).await)))
         }
         Ok(SwapOutcome::Lost { table }) => {
             tracing::debug!(%table, "lost the race for a table");
@@ -182,9 +183,14 @@ async fn stage_all(
 }
 
 /// The new states, after the pointers moved.
-async fn settle(lake: &Lake, commits: &[Commit], staged: Vec<Staged>) -> Vec<TableSnapshot> {
+async fn settle(
+    lake: &Lake,
+    commits: &[Commit],
+    staged: Vec<Staged>,
+    states: Vec<Entry>,
+) -> Vec<TableSnapshot> {
     let mut snapshots = Vec::with_capacity(staged.len());
-    for (commit, staged) in commits.iter().zip(staged) {
+    for ((commit, staged), current) in commits.iter().zip(staged).zip(states) {
         tracing::debug!(
             table = %commit.table,
             token = %commit.token,
@@ -195,7 +201,12 @@ async fn settle(lake: &Lake, commits: &[Commit], staged: Vec<Staged>) -> Vec<Tab
         );
         stage::delete(lake, &staged.outdated).await;
         let name = commit.table.clone();
-        snapshots.push(TableSnapshot::new(name, staged.metadata, staged.location, lake.clone()));
+        // A catalog that writes metadata itself says what it made of the change.
+        let metadata = match current.state {
+            Some(State::Table(metadata)) => metadata,
+            _ => staged.metadata,
+        };
+        snapshots.push(TableSnapshot::new(name, metadata, current.location, lake.clone()));
     }
     snapshots
 }

@@ -117,8 +117,11 @@ async fn write(
     }
     let next = next_state(base, draft, snapshot, timestamp_ms)?;
     let location = location.with_new_metadata(&next.metadata);
-    written.push(location.to_string());
-    next.metadata.write_to(&lake.inner().file_io, &location).await.map_err(failed)?;
+    let kept_by_catalog = lake.inner().catalog.writes_metadata();
+    if !kept_by_catalog {
+        written.push(location.to_string());
+        next.metadata.write_to(&lake.inner().file_io, &location).await.map_err(failed)?;
+    }
     let delete = next.metadata.properties().get(DELETE_AFTER_COMMIT).is_some_and(|value| value == "true");
     Ok(Staged {
         metadata: Arc::new(next.metadata),
@@ -127,7 +130,7 @@ async fn write(
         requirements,
         updates: next.updates,
         written: Vec::new(),
-        outdated: if delete { next.dropped } else { Vec::new() },
+        outdated: if delete && !kept_by_catalog { next.dropped } else { Vec::new() },
     })
 }
 

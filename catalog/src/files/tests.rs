@@ -8,9 +8,9 @@ use iceberg::spec::{
 use object_store::ObjectStoreExt;
 
 use super::*;
+use crate::catalogs::SwapOutcome;
 use crate::commit::{Commit, CommitOutcome};
 use crate::fixture::{at, lake, name, orders, staged, token};
-use crate::sql_catalog::{Swap, SwapOutcome};
 
 const SNAPSHOT: i64 = 77;
 
@@ -60,12 +60,8 @@ async fn publish(lake: &Lake, table: &TableSnapshot, file: DataFile) -> TableSna
     let location: MetadataLocation = table.metadata_location().parse().unwrap();
     let location = location.with_next_version();
     next.write_to(io, &location).await.unwrap();
-    let swap = Swap {
-        table: table.name().clone(),
-        expected: table.metadata_location().to_owned(),
-        new: location.to_string(),
-    };
-    assert!(matches!(lake.inner().catalog.swap(vec![swap]).await.unwrap(), SwapOutcome::Swapped));
+    let swap = [crate::testing::swap(table.name(), table.metadata_location(), &location.to_string())];
+    assert!(matches!(lake.inner().catalog.swap(&swap).await.unwrap(), SwapOutcome::Swapped(_)));
     lake.load(table.name()).await.unwrap()
 }
 

@@ -6,17 +6,17 @@ use iceberg::spec::FormatVersion;
 use object_store::ObjectStoreExt;
 
 use super::{Created, Lake};
+use crate::catalogs::SwapOutcome;
 use crate::error::Error;
 use crate::settings::LakeSettings;
 use crate::spec::{PartitionBy, TableSpec, Transform};
-use crate::sql_catalog::{Kind, Swap, SwapOutcome};
-use crate::testing::{TestLake, local_lake, memory_lake, name, new_table, two_columns};
+use crate::testing::{TestLake, local_lake, memory_lake, name, new_table, swap, two_columns};
 
 /// Makes the catalog point to a metadata file of this content.
 async fn plant(lake: &Lake, table: &str, content: Vec<u8>) -> String {
     let location = format!("{}/planted/{table}.metadata.json", lake.settings().warehouse);
     lake.store().put(&lake.object_path(&location).unwrap(), content.into()).await.unwrap();
-    assert!(lake.inner().catalog.insert(&name(table), Kind::Table, &location).await.unwrap());
+    assert!(lake.inner().catalog.register(&name(table), &location).await.unwrap().is_some());
     location
 }
 
@@ -103,12 +103,9 @@ async fn finding_a_table_that_did_not_change_does_not_read_the_store() {
     lake.find(table.name()).await.unwrap();
     lake.store().delete(&lake.object_path(table.metadata_location()).unwrap()).await.unwrap();
     lake.find(table.name()).await.unwrap().unwrap();
-    let other = lake.inner().catalog.swap(vec![Swap {
-        table: table.name().clone(),
-        expected: table.metadata_location().to_owned(),
-        new: table.metadata_location().replace("00000", "00001"),
-    }]);
-    assert!(matches!(other.await.unwrap(), SwapOutcome::Swapped));
+    let next = table.metadata_location().replace("00000", "00001");
+    let next = [swap(table.name(), table.metadata_location(), &next)];
+    assert!(matches!(lake.inner().catalog.swap(&next).await.unwrap(), SwapOutcome::Swapped(_)));
     let error = lake.find(table.name()).await.unwrap_err().to_string();
     assert!(error.contains("00001") && error.contains("it does not exist"), "{error}");
 }
@@ -125,9 +122,8 @@ async fn metadata_that_leads_outside_the_warehouse_is_refused() {
     assert!(
         matches!(&error, Error::OutsideWarehouse { location, .. } if location.starts_with("s3://secrets"))
     );
-    assert!(
-        lake.inner().catalog.insert(&name("bronze.away"), Kind::Table, "file:///etc/passwd").await.unwrap()
-    );
+    let planted = lake.inner().catalog.register(&name("bronze.away"), "file:///etc/passwd").await;
+    assert!(planted.unwrap().is_some());
     let error = lake.find(&name("bronze.away")).await.unwrap_err();
     assert!(matches!(&error, Error::OutsideWarehouse { location, .. } if location == "file:///etc/passwd"));
 }
@@ -162,7 +158,7 @@ async fn a_lake_is_found_again_with_its_tables() {
     let TestLake { lake, dir } = local_lake().await;
     let table = new_table(&lake, "bronze.orders").await;
     lake.create_namespace("silver").await.unwrap();
-    assert!(lake.create_namespace("no.dots").await.is_err());
+    assert!(lake.create_namespace("no dots...").await.is_err());
     drop(lake);
     let again = Lake::open(LakeSettings::local(dir.path())).await.unwrap();
     let found = again.load(table.name()).await.unwrap();

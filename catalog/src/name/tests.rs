@@ -11,6 +11,12 @@ fn a_name_is_two_parts() {
 }
 
 #[test]
+fn a_namespace_may_have_levels() {
+    let name: TableName = "shop.eu.orders".parse().unwrap();
+    assert_eq!((name.namespace(), name.name()), ("shop.eu", "orders"));
+}
+
+#[test]
 fn what_could_leave_the_folder_or_the_identifier_is_refused() {
     let long = format!("bronze.{}", "x".repeat(201));
     let refused = [
@@ -19,7 +25,7 @@ fn what_could_leave_the_folder_or_the_identifier_is_refused() {
         ".",
         "bronze.",
         ".orders",
-        "a.b.c",
+        "a..c",
         "bronze.a/b",
         "...",
         "bronze.a b",

@@ -16,7 +16,7 @@ fn view(text: &str) -> View {
 }
 
 async fn location(lake: &Lake) -> String {
-    lake.inner().catalog.entry(&name("silver.v")).await.unwrap().unwrap().1
+    lake.inner().catalog.entry(&name("silver.v")).await.unwrap().unwrap().location
 }
 
 #[tokio::test]

@@ -7,11 +7,11 @@ use async_trait::async_trait;
 
 use super::super::landing::{self, Pointers};
 use super::*;
+use crate::catalogs::{Swap, SwapOutcome};
 use crate::error::{Error, Result};
 use crate::fixture::at;
 use crate::lake::Lake;
 use crate::name::TableName;
-use crate::sql_catalog::{Swap, SwapOutcome};
 
 pub(super) enum Fault {
     /// The swap is done, its reply is lost.
@@ -73,15 +73,15 @@ impl Pointers for Faulty<'_> {
         let catalog = &self.lake.inner().catalog;
         match fault {
             None => {
-                let outcome = catalog.swap(swaps).await;
+                let outcome = catalog.swap(&swaps).await;
                 let late = self.late.lock().unwrap().take();
                 if let Some(late) = late {
-                    assert!(matches!(catalog.swap(late).await, Ok(SwapOutcome::Lost { .. })));
+                    assert!(matches!(catalog.swap(&late).await, Ok(SwapOutcome::Lost { .. })));
                 }
                 outcome
             }
             Some(Fault::ReplyLost) => {
-                assert!(matches!(catalog.swap(swaps).await, Ok(SwapOutcome::Swapped)));
+                assert!(matches!(catalog.swap(&swaps).await, Ok(SwapOutcome::Swapped(_))));
                 *self.deaf.lock().unwrap() = 2;
                 Ok(SwapOutcome::Unknown(self.no_answer()))
             }
@@ -96,7 +96,7 @@ impl Pointers for Faulty<'_> {
             Some(Fault::Busy) => Err(self.no_answer()),
             Some(Fault::Overtaken(commits)) => {
                 assert!(matches!(self.lake.commit(commits, at(0)).await, Ok(CommitOutcome::Committed(_))));
-                catalog.swap(swaps).await
+                catalog.swap(&swaps).await
             }
         }
     }
