@@ -67,7 +67,7 @@ pub(crate) enum Command {
     Demo(demo::DemoArgs),
     /// Ingest, build models and serve, all in one process, until told to stop
     Run(run::RunArgs),
-    /// Land Kafka events in tables, exactly once, until told to stop
+    /// Land Kafka events in tables, exactly once, until told to stop or caught up
     Ingest(ingest::IngestArgs),
     /// Write synthetic shop events to Kafka
     Produce(produce::ProduceArgs),

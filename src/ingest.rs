@@ -1,4 +1,4 @@
-//! `sluice ingest`: Kafka events land in tables until the process is told to stop.
+//! `sluice ingest`: Kafka events land in tables until the process is told to stop, or until it has caught up.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -19,6 +19,7 @@ Examples:
   sluice ingest --brokers localhost:9092
   sluice ingest --brokers localhost:9092 --warehouse s3://lake/warehouse --commit-interval 5s
   sluice ingest --topics topics.yaml --only user-events
+  sluice ingest --until-caught-up
 
 Progress is kept in the tables, never in Kafka: a second start goes on exactly where the tables stand.";
 
@@ -40,6 +41,9 @@ pub(crate) struct IngestArgs {
     /// Memory for buffers and writers; partitions pause beyond it [default: 1GiB]
     #[arg(long, value_name = "SIZE")]
     memory: Option<ByteSize>,
+    /// Land what the topics hold now, then end
+    #[arg(long)]
+    until_caught_up: bool,
     /// End with one JSON object
     #[arg(long)]
     json: bool,
@@ -47,12 +51,12 @@ pub(crate) struct IngestArgs {
 
 pub(crate) async fn run(args: IngestArgs, mut config: Config) -> Result<ExitCode, Failure> {
     let json = args.json;
-    let only = args.only.clone();
+    let (only, until_caught_up) = (args.only.clone(), args.until_caught_up);
     args.override_config(&mut config);
     let stop = stop::on_signal()?;
     let settings = settings(&config, &only)?;
     let lake = parts::lake(&config).await?;
-    let report = land(lake, settings, stop).await?;
+    let report = land(lake, settings, until_caught_up, stop).await?;
     if json {
         println!("{}", object(&report));
     } else {
@@ -106,10 +110,11 @@ pub(crate) fn settings(config: &Config, only: &[String]) -> Result<IngestSetting
     Ok(settings)
 }
 
-/// Runs ingest with a progress line until `stop`.
+/// Runs ingest with a progress line until `stop`, or until it has caught up.
 async fn land(
     lake: sluice_catalog::Lake,
     settings: IngestSettings,
+    until_caught_up: bool,
     stop: CancellationToken,
 ) -> Result<Report, Failure> {
     let counters = Arc::new(Progress::default());
@@ -118,7 +123,11 @@ async fn land(
         let counters = Arc::clone(&counters);
         move |elapsed| progress_line(&counters, elapsed)
     }));
-    let report = sluice_ingest::run(lake, settings, counters, stop).await;
+    let report = if until_caught_up {
+        sluice_ingest::catch_up(lake, settings, counters, stop).await
+    } else {
+        sluice_ingest::run(lake, settings, counters, stop).await
+    };
     done.cancel();
     line.await?;
     Ok(report?)

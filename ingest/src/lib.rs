@@ -34,5 +34,5 @@ mod source;
 
 pub use error::{Error, Result};
 pub use kafka::KafkaSettings;
-pub use pipeline::{DeadLetterLimit, IngestSettings, Report, run};
+pub use pipeline::{DeadLetterLimit, IngestSettings, Report, catch_up, run};
 pub use progress::{PartitionProgress, Progress};

@@ -5,6 +5,7 @@
 //! the next session goes on from the tables: that is the one way back from every fault, so it is always
 //! the same. During an outage of the store or the catalog sessions are retried with growing pauses.
 
+mod catch_up;
 mod session;
 pub(crate) mod tables;
 
@@ -16,6 +17,7 @@ use sluice_catalog::{Lake, TableName, WriterSettings};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+pub use self::catch_up::catch_up;
 use self::session::End;
 use crate::budget::Budget;
 use crate::error::{Error, Result};
@@ -171,7 +173,7 @@ async fn ask_kafka(plan: Arc<Plan>, settings: Arc<IngestSettings>) -> Result<(Ar
     let ask = move || {
         let probe = Probe::new(&settings.kafka, &settings.group)?;
         for topic in &plan.topics {
-            probe.check_topic(&topic.name)?;
+            probe.partitions(&topic.name)?;
         }
         let cluster = probe.cluster_id();
         Ok((Arc::new(probe), cluster))

@@ -21,6 +21,8 @@ pub struct Progress {
 /// Where one partition stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PartitionProgress {
+    /// The next offset to be read; `None` before the first message of a session.
+    pub read: Option<i64>,
     /// The next offset after the last commit; `None` before the first.
     pub committed: Option<i64>,
     /// The end of what Kafka holds for readers, as of the last second; `None` until it is known.
@@ -127,6 +129,10 @@ impl Progress {
         self.buffered.store(bytes as u64, Relaxed);
         self.buffered_peak.fetch_max(peak as u64, Relaxed);
         metrics::gauge!("sluice_ingest_buffered_bytes").set(bytes as f64);
+    }
+
+    pub(crate) fn set_read(&self, topic: &str, partition: i32, next: i64) {
+        self.lock().entry((topic.to_owned(), partition)).or_default().read = Some(next);
     }
 
     pub(crate) fn set_committed(&self, topic: &str, partition: i32, next: i64) {

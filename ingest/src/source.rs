@@ -279,7 +279,11 @@ impl Source {
         self.seal.batches += 1;
         self.seal.messages += raw.len() as u64;
         self.unflushed = self.unflushed.saturating_sub(raw.byte_count());
-        self.progress.add_consumed(&self.plan.topics[key.0].name, raw.len(), raw.byte_count());
+        let topic = &self.plan.topics[key.0].name;
+        self.progress.add_consumed(topic, raw.len(), raw.byte_count());
+        if let Some(anchor) = raw.anchor() {
+            self.progress.set_read(topic, key.1, anchor.offset + 1);
+        }
         let reservation = self.budget.reserve(raw.memory());
         self.waiting.push_back(Parcel { raw, reservation });
     }

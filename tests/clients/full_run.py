@@ -38,7 +38,7 @@ class Ingest:
 
     def __init__(self, program, lake, *arguments):
         command = [program, "ingest", "--memory", f"{BUDGET_MIB}MiB", *arguments]
-        self.process = subprocess.Popen(command, env=lake, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        self.process = subprocess.Popen(command, env=lake, stdout=subprocess.PIPE, text=True)
 
     def end(self):
         """Waits for the end; gives its exit code and its last line."""

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::judge::{exactly_once, judge, land};
+use crate::judge::{exactly_once, judge};
 use crate::parts::parts;
 use crate::sluice::{Lake, unique};
 
@@ -75,7 +75,7 @@ fn every_bad_event_is_a_dead_letter_and_every_good_one_lands() {
     lake.succeed(&["topics", "apply", "--topics", &topics]);
     send(&lake, &topic);
 
-    land(&lake, &["ingest", "--topics", &topics, "--commit-interval", "1s"], &[&topic]);
+    lake.succeed(&["ingest", "--topics", &topics, "--until-caught-up"]);
     let landing = exactly_once(&lake, &[&topic]);
     assert_eq!(landing.get("records"), events().len() as u64);
 

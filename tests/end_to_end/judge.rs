@@ -5,10 +5,7 @@ use std::process::Command;
 use serde_json::Value;
 
 use crate::parts::{parts, root};
-use crate::sluice::{Lake, Run};
-
-/// Landing what a test sends takes seconds; this is for a machine that does much else.
-const LANDED_SECONDS_MAX: &str = "240";
+use crate::sluice::Lake;
 
 /// What the judge of exactly-once found.
 #[derive(Debug)]
@@ -34,15 +31,6 @@ pub(crate) fn exactly_once(lake: &Lake, topics: &[&str]) -> Landing {
     let verdict = Landing(serde_json::from_str(said.lines().last().unwrap_or_default()).unwrap());
     assert_eq!(verdict.get("records"), verdict.get("landed") + verdict.get("dead_letters"), "{verdict:?}");
     verdict
-}
-
-/// Runs an ingest until all that the broker holds in `topics` is committed, then stops it politely.
-pub(crate) fn land(lake: &Lake, ingest: &[&str], topics: &[&str]) -> Run {
-    let ingest = lake.start(ingest);
-    let mut arguments = vec![lake.dir().to_str().unwrap(), parts().brokers(), LANDED_SECONDS_MAX];
-    arguments.extend(topics);
-    judge("landed.py", lake, &arguments);
-    ingest.stop()
 }
 
 /// PyIceberg, DuckDB and `sluice sql` agree on every table.

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::judge::{exactly_once, judge, land, same_rows};
+use crate::judge::{exactly_once, judge, same_rows};
 use crate::parts::root;
 use crate::sluice::Lake;
 
@@ -40,7 +40,7 @@ fn a_replay_lands_what_the_files_hold() {
     lake.succeed(&["load", "olist", folder.to_str().unwrap(), "--to-topics"]);
 
     let names = ["olist-orders", "olist-order-items", "olist-payments"];
-    land(&lake, &["ingest", "--topics", topics, "--commit-interval", "1s"], &names);
+    lake.succeed(&["ingest", "--topics", topics, "--until-caught-up"]);
     let landing = exactly_once(&lake, &names);
     assert_eq!(landing.get("dead_letters"), 0, "{landing:?}");
     for (events, rows, columns, amount) in [

@@ -66,7 +66,8 @@ pub(super) fn measure(
             let (raw, out, schema) = (Arc::clone(&raw_out), batch_in.clone(), Arc::clone(&schema));
             decoders.push(scope.spawn(move || decode(&raw, schema, |batch| out.send(batch).is_ok())));
         }
-        drop(batch_in);
+        // A decoder that gives up then ends the reading too, instead of letting it wait for ever.
+        drop((batch_in, raw_out));
         let file_schema = Arc::clone(&schema);
         let writer = scope.spawn(move || write(&batch_out, file_schema));
         let mut began = None;
@@ -85,7 +86,9 @@ pub(super) fn measure(
             bytes += (payload.len() + message.key_len()) as u64;
             if raw.rows >= ROWS || raw.bytes.len() >= BYTES || messages == total {
                 let next = Raw { bytes: Vec::with_capacity(raw.bytes.len()), rows: 0 };
-                raw_in.send(std::mem::replace(&mut raw, next))?;
+                if raw_in.send(std::mem::replace(&mut raw, next)).is_err() {
+                    break; // The decoders say why.
+                }
             }
         }
         drop(raw_in);

@@ -47,9 +47,11 @@ impl Probe {
         self.consumer.client().fetch_cluster_id(TIMEOUT).unwrap_or_else(|| "unknown".to_owned())
     }
 
+    /// How many partitions the topic has.
+    ///
     /// # Errors
     /// [`Error::UnknownTopic`] when Kafka answers that there is no such topic.
-    pub(crate) fn check_topic(&self, topic: &str) -> Result<()> {
+    pub(crate) fn partitions(&self, topic: &str) -> Result<i32> {
         let metadata = self
             .consumer
             .fetch_metadata(Some(topic), TIMEOUT)
@@ -57,7 +59,9 @@ impl Probe {
         let found = metadata.topics().iter().find(|found| found.name() == topic);
         let error = found.and_then(|found| found.error()).map(RDKafkaErrorCode::from);
         match (found, error) {
-            (Some(found), None) if !found.partitions().is_empty() => Ok(()),
+            (Some(found), None) if !found.partitions().is_empty() => {
+                Ok(i32::try_from(found.partitions().len()).unwrap_or(i32::MAX))
+            }
             (None, _) | (_, None | Some(RDKafkaErrorCode::UnknownTopicOrPartition)) => {
                 Err(Error::UnknownTopic { topic: topic.to_owned(), brokers: self.brokers.clone() })
             }
@@ -87,6 +91,39 @@ impl Probe {
                 }
             }
         }
+    }
+
+    /// The offset of the last record that a reader gets; `None` for an empty partition. Usually the one before the
+    /// end; after transactions and compaction there are holes, so the search goes further back step by step.
+    pub(crate) fn last_record(
+        &self,
+        topic: &str,
+        partition: i32,
+        low: i64,
+        high: i64,
+    ) -> Result<Option<i64>> {
+        let (mut from, mut until) = (high - 1, high);
+        while until > low {
+            from = from.max(low);
+            let mut last = None;
+            let mut next = from;
+            // Each step reads forward from `from`; there is seldom more than one record to see.
+            while next < until {
+                let found = self.records(topic, &BTreeMap::from([(partition, next)]))?;
+                match found.get(&partition) {
+                    Some(record) if record.offset < until => {
+                        last = Some(record.offset);
+                        next = record.offset + 1;
+                    }
+                    _ => break,
+                }
+            }
+            if last.is_some() {
+                return Ok(last);
+            }
+            (from, until) = (from - (high - from) * 4, from);
+        }
+        Ok(None)
     }
 
     /// For each partition the first record at or after the offset; absent when there is none.
