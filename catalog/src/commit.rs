@@ -15,12 +15,15 @@
 //!   staged data files only when the commit is refused and no attempt was left in doubt. Everything else
 //!   is left to the removal of orphans.
 
+mod conflicts;
 mod landing;
 mod manifests;
 mod merge;
+mod operation;
 mod pace;
 mod plan;
 mod properties;
+mod removal;
 mod stage;
 mod summary;
 
@@ -29,25 +32,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
+pub use self::operation::{FileTest, Operation, Partitions, Rewrite, RowChanges, Scope};
 use crate::error::{Error, Result};
 use crate::lake::Lake;
 use crate::name::TableName;
 use crate::offsets::SourceRanges;
 use crate::snapshot::TableSnapshot;
 use crate::write::StagedFiles;
-
-/// What happens to the files that are live in the base.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Operation {
-    /// They stay.
-    Append,
-    /// They are all replaced; refused as [`CommitOutcome::Conflicted`] when the table is no longer at
-    /// the snapshot the replacement was computed from.
-    Overwrite {
-        /// The snapshot that was read; `None` for an empty table.
-        read_snapshot: Option<i64>,
-    },
-}
 
 /// One table's part of a commit.
 #[derive(Debug)]
@@ -67,6 +58,13 @@ pub struct Commit {
     /// Names this commit for ever: after an unknown outcome it is looked for, so that nothing lands twice.
     /// Tables that are committed together carry the same token.
     pub token: Uuid,
+}
+
+impl Commit {
+    /// A commit without files, progress and properties; set the fields that it shall have.
+    pub fn new(table: TableName, operation: Operation, token: Uuid) -> Self {
+        Self { table, operation, files: None, offsets: Vec::new(), properties: BTreeMap::new(), token }
+    }
 }
 
 /// How a commit ended. A lost race is retried inside and is not seen here.

@@ -38,7 +38,7 @@ mod write;
 
 pub use catalogs::{NamespaceDropped, Renamed};
 pub use changes::{ChangeOutcome, Requested, TableChange, TableRequest, ViewChange, ViewRequest, ViewState};
-pub use commit::{Commit, CommitOutcome, Operation};
+pub use commit::{Commit, CommitOutcome, FileTest, Operation, Partitions, Rewrite, RowChanges, Scope};
 pub use error::{Error, Result};
 pub use lake::{Created, Lake};
 pub use name::TableName;
@@ -47,4 +47,4 @@ pub use settings::{CatalogSettings, LakeSettings, PostgresSettings, S3Settings, 
 pub use snapshot::{LiveFile, SnapshotInfo, TableSnapshot};
 pub use spec::{PartitionBy, TableSpec, Transform};
 pub use view::View;
-pub use write::{StagedFiles, TableWriter, WriterSettings};
+pub use write::{DeleteWriter, StagedDeletes, StagedFiles, TableWriter, WriterSettings};

@@ -13,6 +13,7 @@
 //! - Files get names of their own and are never overwritten; a file is complete in the store before it is staged.
 
 mod columns;
+mod deletes;
 mod encoder;
 mod file;
 mod meter;
@@ -32,6 +33,7 @@ use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use self::columns::Columns;
+pub use self::deletes::{DeleteWriter, StagedDeletes};
 use self::file::{OpenFile, Target, blocking};
 use self::meter::Meter;
 use self::partition::Partitioner;

@@ -224,7 +224,7 @@ async fn write(run: &Run, job: Job<'_>, properties: BTreeMap<String, String>) ->
     } else {
         Operation::Overwrite { read_snapshot: target.table.snapshot_id() }
     };
-    let session = run.session().with_staged(&target.table, &staged, operation);
+    let session = run.session().with_staged(&target.table, &staged, append);
     let (verdict, checks) = match audit(run, &session, node, &sql_name(&node.table)).await {
         Ok((Verdict::Publish, checks)) => (Verdict::Publish, checks),
         Ok((verdict, checks)) => {

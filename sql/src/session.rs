@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::scalar::ScalarValue;
-use sluice_catalog::{LiveFile, Operation, StagedFiles, TableName, TableSnapshot};
+use sluice_catalog::{LiveFile, StagedFiles, TableName, TableSnapshot};
 
 use crate::engine::Engine;
 use crate::error::Result;
@@ -56,19 +56,19 @@ impl Session {
         self.with_reading(Reading::only(table.clone(), files))
     }
 
-    /// The table's name reads what it would hold once `staged` is committed by `operation`: the live files of
-    /// `table` and the staged ones for an append, the staged ones alone for an overwrite.
+    /// The table's name reads what it would hold once `staged` is committed: the live files of `table` and the
+    /// staged ones if they are to be appended, the staged ones alone if they are to replace everything.
     #[must_use]
-    pub fn with_staged(&self, table: &TableSnapshot, staged: &StagedFiles, operation: Operation) -> Self {
+    pub fn with_staged(&self, table: &TableSnapshot, staged: &StagedFiles, append: bool) -> Self {
         let files = staged.files().iter().map(|file| LiveFile {
             data_file: file.clone(),
             partition_spec_id: staged.spec_id(),
             // Files of the coming commit are newer than every delete.
             sequence_number: i64::MAX,
         });
-        self.with_reading(match operation {
-            Operation::Append => Reading::current_and(table.clone(), files.collect()),
-            Operation::Overwrite { .. } => Reading::only(table.clone(), files.collect()),
+        self.with_reading(match append {
+            true => Reading::current_and(table.clone(), files.collect()),
+            false => Reading::only(table.clone(), files.collect()),
         })
     }
 

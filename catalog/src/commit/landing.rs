@@ -126,7 +126,10 @@ async fn attempt(
             Err(outcome) => return Ok(Attempt::Ended(outcome)),
         }
     }
-    let staged = stage_all(lake, &bases, &drafts, now, merge).await?;
+    let staged = match stage_all(lake, &bases, &drafts, now, merge).await? {
+        Ok(staged) => staged,
+        Err(outcome) => return Ok(Attempt::Ended(outcome)),
+    };
     let swaps = commits.iter().zip(&staged).map(|(commit, staged)| Swap {
         table: commit.table.clone(),
         expected: staged.expected.clone(),
@@ -162,22 +165,26 @@ async fn stage_all(
     drafts: &[Draft<'_>],
     now: DateTime<Utc>,
     merge: bool,
-) -> Result<Vec<Staged>> {
+) -> Result<std::result::Result<Vec<Staged>, CommitOutcome>> {
     let stages: Vec<_> =
         bases.iter().zip(drafts).map(|(base, draft)| stage::stage(lake, base, draft, now, merge)).collect();
     let mut staged = Vec::with_capacity(drafts.len());
     let mut failed = None;
-    for result in future::join_all(stages).await {
+    for (base, result) in bases.iter().zip(future::join_all(stages).await) {
         match result {
-            Ok(table) => staged.push(table),
-            Err(error) => failed = failed.or(Some(error)),
+            Ok(Ok(table)) => staged.push(table),
+            Ok(Err(reason)) => {
+                let conflict = CommitOutcome::Conflicted { table: base.name().clone(), reason };
+                failed = failed.or(Some(Ok(conflict)));
+            }
+            Err(error) => failed = failed.or(Some(Err(error))),
         }
     }
     match failed {
-        None => Ok(staged),
-        Some(error) => {
+        None => Ok(Ok(staged)),
+        Some(refused) => {
             delete_attempt(lake, &staged).await;
-            Err(error)
+            refused.map(Err)
         }
     }
 }
@@ -220,8 +227,10 @@ async fn delete_attempt(lake: &Lake, staged: &[Staged]) {
 /// A refused commit is over: its data files will never be part of a table.
 async fn delete_staged_files(lake: &Lake, commits: &[Commit]) {
     for commit in commits {
-        let Some(files) = &commit.files else { continue };
-        let locations: Vec<_> = files.files.iter().map(|file| file.file_path().to_owned()).collect();
+        let files = commit.files.iter().flat_map(|files| &files.files);
+        let deletes = commit.operation.deletes().into_iter().flat_map(|deletes| deletes.files());
+        let files = files.chain(deletes.map(|(_, file)| file));
+        let locations: Vec<_> = files.map(|file| file.file_path().to_owned()).collect();
         stage::delete(lake, &locations).await;
     }
 }

@@ -3,20 +3,22 @@
 //! Names are never reused, not even by a second attempt of the same commit: each attempt has its own id,
 //! so deleting what one attempt wrote can never touch what another one landed.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use futures::{StreamExt, TryStreamExt, stream};
 use iceberg::io::FileIO;
 use iceberg::spec::{
-    Manifest, ManifestContentType, ManifestFile, ManifestList, ManifestListWriter, ManifestWriter,
-    ManifestWriterBuilder, PartitionSpec, SchemaRef, TableMetadata, UNASSIGNED_SEQUENCE_NUMBER,
+    DataFile, Manifest, ManifestContentType, ManifestEntry, ManifestFile, ManifestList, ManifestListWriter,
+    ManifestWriter, ManifestWriterBuilder, PartitionSpec, SchemaRef, Snapshot, SnapshotRef, TableMetadata,
+    UNASSIGNED_SEQUENCE_NUMBER,
 };
 use uuid::Uuid;
 
+use super::removal::Removal;
 use super::summary::Tally;
 use crate::error::{Error, Result};
 use crate::name::TableName;
-use crate::write::StagedFiles;
 
 /// Manifests read at the same time.
 const READ_AHEAD: usize = 8;
@@ -26,6 +28,8 @@ pub(super) struct Manifests<'a> {
     pub(super) io: &'a FileIO,
     pub(super) table: &'a TableName,
     pub(super) base: &'a TableMetadata,
+    /// The snapshot that the new one follows.
+    pub(super) parent: Option<&'a SnapshotRef>,
     pub(super) snapshot_id: i64,
     pub(super) attempt: Uuid,
     /// Every location this attempt has begun to write.
@@ -34,17 +38,28 @@ pub(super) struct Manifests<'a> {
 }
 
 impl Manifests<'_> {
-    /// The manifests of the base that hold a live file; those that only tell of deletions are left behind.
+    /// The snapshot that the new one follows.
+    pub(super) fn parent(&self) -> Option<&SnapshotRef> {
+        self.parent
+    }
+
+    /// The manifests of the parent that hold a live file; those that only tell of deletions are left behind.
     pub(super) async fn live(&self) -> Result<Vec<ManifestFile>> {
-        let Some(snapshot) = self.base.current_snapshot() else { return Ok(Vec::new()) };
+        let Some(snapshot) = self.parent else { return Ok(Vec::new()) };
+        let mut all = self.of(snapshot).await?;
+        all.retain(|manifest| manifest.has_added_files() || manifest.has_existing_files());
+        Ok(all)
+    }
+
+    /// The manifests of a snapshot.
+    pub(super) async fn of(&self, snapshot: &Snapshot) -> Result<Vec<ManifestFile>> {
         let location = snapshot.manifest_list();
         let read = async {
             let bytes = self.io.new_input(location)?.read().await?;
             ManifestList::parse_with_version(&bytes, self.base.format_version())
         };
         let list = read.await.map_err(|source| self.failed("reading manifest list", location, source))?;
-        let all = list.consume_entries().into_iter();
-        Ok(all.filter(|manifest| manifest.has_added_files() || manifest.has_existing_files()).collect())
+        Ok(list.consume_entries().into_iter().collect())
     }
 
     async fn read_one(&self, manifest: &ManifestFile) -> Result<Manifest> {
@@ -59,45 +74,97 @@ impl Manifests<'_> {
         stream::iter(reads).buffered(READ_AHEAD).try_collect().await
     }
 
-    /// A manifest of new files; they inherit this snapshot's id and sequence number.
-    pub(super) async fn added(&mut self, files: &StagedFiles, tally: &mut Tally) -> Result<ManifestFile> {
-        let schema = self.base.schema_by_id(files.schema_id).unwrap_or(self.base.current_schema()).clone();
-        let spec =
-            self.base.partition_spec_by_id(files.spec_id).unwrap_or(self.base.default_partition_spec());
-        let spec = spec.as_ref().clone();
-        let mut writer = self.writer(ManifestContentType::Data, schema, spec)?;
-        for file in &files.files {
-            tally.add(file, files.spec_id);
-            let added = writer.add_file(file.clone(), UNASSIGNED_SEQUENCE_NUMBER);
+    /// A manifest of new files. They inherit this snapshot's id, and its sequence number unless they carry
+    /// rows that are as old as `sequence_number`.
+    pub(super) async fn added<'f>(
+        &mut self,
+        content: ManifestContentType,
+        (schema, spec): (SchemaRef, PartitionSpec),
+        files: impl Iterator<Item = &'f DataFile>,
+        sequence_number: Option<i64>,
+        tally: &mut Tally,
+    ) -> Result<ManifestFile> {
+        let spec_id = spec.spec_id();
+        let sequence_number = sequence_number.unwrap_or(UNASSIGNED_SEQUENCE_NUMBER);
+        let mut writer = self.writer(content, schema, spec)?;
+        for file in files {
+            tally.add(file, spec_id);
+            let added = writer.add_file(file.clone(), sequence_number);
             added.map_err(|source| self.failed("adding file", file.file_path(), source))?;
         }
         self.write(writer).await
     }
 
-    /// The manifests again with every live file marked as deleted by this snapshot.
-    pub(super) async fn emptied(
+    /// The manifests after `removal`: those that hold nothing of it as they are, the others again with the
+    /// removed files marked as deleted by this snapshot. The paths that were found are added to `found`.
+    pub(super) async fn without(
         &mut self,
-        manifests: &[ManifestFile],
+        manifests: Vec<ManifestFile>,
+        removal: &Removal<'_>,
+        found: &mut HashSet<String>,
         tally: &mut Tally,
     ) -> Result<Vec<ManifestFile>> {
-        let mut emptied = Vec::with_capacity(manifests.len());
-        for (manifest, read) in manifests.iter().zip(self.read(manifests).await?) {
-            let (entries, metadata) = read.into_parts();
-            let schema = metadata.schema().clone();
-            let mut writer = self.writer(manifest.content, schema, metadata.partition_spec().clone())?;
-            for entry in entries.iter().filter(|entry| entry.is_alive()) {
-                let file = entry.data_file();
-                tally.remove(file, manifest.partition_spec_id);
-                let Some(sequence_number) = entry.sequence_number() else {
-                    return Err(self.unnumbered(&manifest.manifest_path, file.file_path()));
-                };
-                let deleted =
-                    writer.add_delete_file(file.clone(), sequence_number, entry.file_sequence_number);
-                deleted.map_err(|source| self.failed("removing file", file.file_path(), source))?;
-            }
-            emptied.push(self.write(writer).await?);
+        let mut kept = Vec::with_capacity(manifests.len());
+        let mut suspects = Vec::new();
+        for manifest in manifests {
+            if removal.may_hold(&manifest) { suspects.push(manifest) } else { kept.push(manifest) }
         }
-        Ok(emptied)
+        for some in suspects.chunks(READ_AHEAD) {
+            for (manifest, read) in some.iter().zip(self.read(some).await?) {
+                let goes =
+                    |entry: &ManifestEntry| removal.takes(entry.data_file(), manifest.partition_spec_id);
+                match read.entries().iter().any(|entry| entry.is_alive() && goes(entry)) {
+                    true => kept.push(self.rewritten(manifest, read, removal, found, tally).await?),
+                    false => kept.push(manifest.clone()),
+                }
+            }
+        }
+        Ok(kept)
+    }
+
+    async fn rewritten(
+        &mut self,
+        manifest: &ManifestFile,
+        read: Manifest,
+        removal: &Removal<'_>,
+        found: &mut HashSet<String>,
+        tally: &mut Tally,
+    ) -> Result<ManifestFile> {
+        let (entries, metadata) = read.into_parts();
+        let schema = metadata.schema().clone();
+        let mut writer = self.writer(manifest.content, schema, metadata.partition_spec().clone())?;
+        for entry in entries.iter().filter(|entry| entry.is_alive()) {
+            let file = entry.data_file();
+            if !removal.takes(file, manifest.partition_spec_id) {
+                self.keep(&mut writer, manifest, entry)?;
+                continue;
+            }
+            tally.remove(file, manifest.partition_spec_id);
+            if removal.names(file) {
+                found.insert(file.file_path().to_owned());
+            }
+            let sequence_number = entry.sequence_number();
+            let sequence_number =
+                sequence_number.ok_or_else(|| self.unnumbered(&manifest.manifest_path, file.file_path()))?;
+            let deleted = writer.add_delete_file(file.clone(), sequence_number, entry.file_sequence_number);
+            deleted.map_err(|source| self.failed("removing file", file.file_path(), source))?;
+        }
+        self.write(writer).await
+    }
+
+    /// Keeps a file with the snapshot and sequence numbers it came with.
+    fn keep(
+        &self,
+        writer: &mut ManifestWriter,
+        manifest: &ManifestFile,
+        entry: &ManifestEntry,
+    ) -> Result<()> {
+        let file = entry.data_file();
+        let (Some(snapshot), Some(sequence)) = (entry.snapshot_id(), entry.sequence_number()) else {
+            return Err(self.unnumbered(&manifest.manifest_path, file.file_path()));
+        };
+        let kept = writer.add_existing_file(file.clone(), snapshot, sequence, entry.file_sequence_number);
+        kept.map_err(|source| self.failed("keeping file", file.file_path(), source))
     }
 
     /// One manifest with the live files of several of the same partition spec; the files keep the snapshot
@@ -111,13 +178,7 @@ impl Manifests<'_> {
         let mut writer = self.writer(ManifestContentType::Data, schema, spec)?;
         for (manifest, read) in manifests.iter().zip(self.read(manifests).await?) {
             for entry in read.entries().iter().filter(|entry| entry.is_alive()) {
-                let file = entry.data_file();
-                let (Some(snapshot), Some(sequence)) = (entry.snapshot_id(), entry.sequence_number()) else {
-                    return Err(self.unnumbered(&manifest.manifest_path, file.file_path()));
-                };
-                let kept =
-                    writer.add_existing_file(file.clone(), snapshot, sequence, entry.file_sequence_number);
-                kept.map_err(|source| self.failed("keeping file", file.file_path(), source))?;
+                self.keep(&mut writer, manifest, entry)?;
             }
         }
         self.write(writer).await
@@ -129,7 +190,7 @@ impl Manifests<'_> {
         let location = self.begin(format!("snap-{id}-{attempt}.avro"));
         let write = async {
             let writer = self.io.new_output(&location)?.writer().await?;
-            let parent = self.base.current_snapshot_id();
+            let parent = self.parent.map(|parent| parent.snapshot_id());
             let mut list = ManifestListWriter::v2(writer, id, parent, self.base.next_sequence_number());
             list.add_manifests(manifests.into_iter())?;
             list.close().await

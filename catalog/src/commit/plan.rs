@@ -4,18 +4,20 @@
 //! |---|---|
 //! | any | same table (uuid) as the files were written for; their columns and partitioning still fit |
 //! | any | every range starts at the table's next offset ([`crate::offsets`]) |
-//! | overwrite | the current snapshot is the one that was read |
+//! | all but append | the rules of [`super::conflicts`], which read what other writers did |
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
-use iceberg::spec::{self, TableMetadata};
+use iceberg::spec::{self, DataContentType, DataFile, Struct, TableMetadata};
 use uuid::Uuid;
 
-use super::{Commit, CommitOutcome, Operation};
+use super::conflicts::{Guard, Rules};
+use super::removal::Removal;
+use super::{Commit, CommitOutcome, Operation, Partitions, Rewrite, RowChanges};
 use crate::error::{Error, Result};
 use crate::offsets::{self, Fence, SourceOffsets};
-use crate::snapshot::TableSnapshot;
-use crate::write::StagedFiles;
+use crate::snapshot::{LiveFile, TableSnapshot};
+use crate::write::{StagedDeletes, StagedFiles};
 
 /// Key of the commit's token, in the snapshot's summary and in the table's properties.
 pub(super) const TOKEN: &str = "sluice.commit";
@@ -33,69 +35,195 @@ pub(super) struct Draft<'a> {
 /// The snapshot of a draft. Each kind of commit is one way to fill this in.
 pub(super) struct DraftSnapshot<'a> {
     pub(super) operation: spec::Operation,
-    pub(super) remove: Remove,
-    pub(super) add: &'a StagedFiles,
+    /// Which live files go.
+    pub(super) removal: Removal<'a>,
+    /// What must not have happened since the snapshot was read that the change was computed from.
+    pub(super) guard: Option<Guard<'a>>,
+    pub(super) add: Option<&'a StagedFiles>,
+    /// How old the added rows are, if they are not new.
+    pub(super) sequence_number: Option<i64>,
+    pub(super) deletes: Option<&'a StagedDeletes>,
     /// Entries of the summary beside the counts.
     pub(super) summary: Vec<(String, String)>,
 }
 
-/// Which live files a commit removes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Remove {
-    Nothing,
-    Everything,
-}
+/// What a check without files came to: a value, or the reason of a conflict.
+type Checked<T> = std::result::Result<T, String>;
 
 /// The draft of `commit` on `base`, or the outcome that ends it.
 pub(super) fn plan<'a>(
     commit: &'a Commit,
     base: &TableSnapshot,
 ) -> Result<std::result::Result<Draft<'a>, CommitOutcome>> {
-    let metadata = base.metadata();
     let conflicted = |reason| Ok(Err(CommitOutcome::Conflicted { table: commit.table.clone(), reason }));
-    if let Some(reason) = commit.files.as_ref().and_then(|files| misfit(files, metadata)) {
+    if let Some(reason) = misfit(commit, base.metadata()) {
         return conflicted(reason);
     }
-    let (operation, remove) = match commit.operation {
-        Operation::Append => (spec::Operation::Append, Remove::Nothing),
-        Operation::Overwrite { read_snapshot } => {
-            let current = metadata.current_snapshot_id();
-            if current != read_snapshot {
-                let name = |id: Option<i64>| id.map_or("empty".to_owned(), |id| format!("at snapshot {id}"));
-                let (read, now) = (name(read_snapshot), name(current));
-                return conflicted(format!("the replacement was computed when it was {read}; it is {now}"));
-            }
-            (spec::Operation::Overwrite, Remove::Everything)
-        }
+    let snapshot = match snapshot(commit, base.metadata())? {
+        Ok(snapshot) => snapshot,
+        Err(reason) => return conflicted(reason),
     };
+    match progress(commit, base)? {
+        Ok(offsets) => {
+            Ok(Ok(Draft { token: commit.token, snapshot, offsets, properties: &commit.properties }))
+        }
+        Err(fenced) => Ok(Err(fenced)),
+    }
+}
+
+/// The offsets after the commit, if each range follows on from the base's.
+fn progress(
+    commit: &Commit,
+    base: &TableSnapshot,
+) -> Result<std::result::Result<Vec<SourceOffsets>, CommitOutcome>> {
     let mut after = Vec::with_capacity(commit.offsets.len());
     for ranges in &commit.offsets {
         let topic = &ranges.source.topic;
-        let current = SourceOffsets::find(metadata.properties(), &commit.table, topic)?;
+        let current = SourceOffsets::find(base.metadata().properties(), &commit.table, topic)?;
+        let (table, topic) = (commit.table.clone(), topic.clone());
         match offsets::fence(current.as_ref(), ranges) {
             Fence::Passed(offsets) => after.push(offsets),
             Fence::Fenced { partition, start, next } => {
-                let (table, topic) = (commit.table.clone(), topic.clone());
                 return Ok(Err(CommitOutcome::Fenced { table, topic, partition, start, next }));
             }
             Fence::OtherCluster { recorded } => {
-                let (table, topic) = (commit.table.clone(), topic.clone());
                 let offered = ranges.source.cluster.clone();
                 return Err(Error::OtherCluster { table, topic, recorded, offered });
             }
             Fence::Reversed { partition } => {
-                let fact = format!("the range of {topic}, partition {partition}, ends before it starts");
-                return Err(Error::InvalidCommit { subject: commit.table.to_string(), fact });
+                return Err(invalid(
+                    commit,
+                    format!("the range of {topic}, partition {partition}, ends before it starts"),
+                ));
             }
         }
     }
-    let snapshot = match &commit.files {
-        // An append of nothing changes no row: no snapshot for it.
-        Some(files) if remove == Remove::Nothing && files.file_count() == 0 => None,
-        Some(add) => Some(DraftSnapshot { operation, remove, add, summary: summary(commit)? }),
-        None => None,
+    Ok(Ok(after))
+}
+
+/// The snapshot to make; none when no row and no file changes.
+fn snapshot<'a>(commit: &'a Commit, base: &TableMetadata) -> Result<Checked<Option<DraftSnapshot<'a>>>> {
+    let add = commit.files.as_ref();
+    let adds_rows = add.is_some_and(|files| files.file_count() > 0);
+    let mut draft = DraftSnapshot {
+        operation: spec::Operation::Append,
+        removal: Removal::Nothing,
+        guard: None,
+        add,
+        sequence_number: None,
+        deletes: None,
+        summary: summary(commit)?,
     };
-    Ok(Ok(Draft { token: commit.token, snapshot, offsets: after, properties: &commit.properties }))
+    let changes = match &commit.operation {
+        Operation::Append => adds_rows,
+        Operation::Overwrite { read_snapshot } => {
+            draft.operation = spec::Operation::Overwrite;
+            draft.removal = Removal::Everything;
+            draft.guard = Some(Guard { read_snapshot: *read_snapshot, rules: Rules::Everything });
+            add.is_some()
+        }
+        Operation::ReplacePartitions { read_snapshot, partitions } => {
+            replace_partitions(commit, base, &mut draft, *read_snapshot, partitions)?
+        }
+        Operation::ChangeRows(changes) => change_rows(commit, &mut draft, changes, adds_rows)?,
+        Operation::Rewrite(changes) => match rewrite(commit, base, &mut draft, changes)? {
+            Ok(changes) => changes,
+            Err(reason) => return Ok(Err(reason)),
+        },
+    };
+    Ok(Ok(changes.then_some(draft)))
+}
+
+fn replace_partitions(
+    commit: &Commit,
+    base: &TableMetadata,
+    draft: &mut DraftSnapshot<'_>,
+    read_snapshot: Option<i64>,
+    partitions: &Partitions,
+) -> Result<bool> {
+    let added: &[DataFile] = draft.add.map_or(&[], |files| &files.files);
+    let values: HashSet<Struct> = match partitions {
+        Partitions::OfAddedFiles => added.iter().map(|file| file.partition().clone()).collect(),
+        Partitions::Listed(listed) => listed.iter().cloned().collect(),
+    };
+    if let Some(outside) = added.iter().find(|file| !values.contains(file.partition())) {
+        let fact = format!("{} lies outside the partitions to be replaced", outside.file_path());
+        return Err(invalid(commit, fact));
+    }
+    draft.operation = spec::Operation::Overwrite;
+    let spec_id = draft.add.map_or(base.default_partition_spec_id(), |files| files.spec_id);
+    let whole = base.partition_spec_by_id(spec_id).is_some_and(|spec| spec.is_unpartitioned());
+    let changes = !values.is_empty();
+    let rules = if whole {
+        draft.removal = Removal::Everything;
+        Rules::Everything
+    } else {
+        draft.removal = Removal::Partitions { spec_id, values: values.clone() };
+        Rules::Partitions { spec_id, values }
+    };
+    draft.guard = Some(Guard { read_snapshot, rules });
+    Ok(changes)
+}
+
+fn change_rows<'a>(
+    commit: &Commit,
+    draft: &mut DraftSnapshot<'a>,
+    changes: &'a RowChanges,
+    adds_rows: bool,
+) -> Result<bool> {
+    draft.deletes = changes.deletes.as_ref().filter(|deletes| deletes.file_count() > 0);
+    let targets: &[LiveFile] = draft.deletes.map_or(&[], |deletes| deletes.targets());
+    let (targets, replaced) = (by_path(targets.iter()), by_path(data_files(&changes.replaced)));
+    if let Some(path) = targets.keys().find(|path| replaced.contains_key(**path)) {
+        return Err(invalid(commit, format!("{path} is replaced and has rows deleted by position too")));
+    }
+    draft.operation = match (adds_rows, draft.deletes.is_some(), changes.replaced.is_empty()) {
+        (true, false, true) => spec::Operation::Append,
+        (false, _, _) => spec::Operation::Delete,
+        (true, _, _) => spec::Operation::Overwrite,
+    };
+    draft.removal = Removal::files(&changes.replaced);
+    let rules = Rules::Rows { targets, replaced, adds_rows, scope: &changes.scope };
+    draft.guard = Some(Guard { read_snapshot: changes.read_snapshot, rules });
+    Ok(adds_rows || draft.deletes.is_some() || !changes.replaced.is_empty())
+}
+
+fn rewrite<'a>(
+    commit: &Commit,
+    base: &TableMetadata,
+    draft: &mut DraftSnapshot<'a>,
+    changes: &'a Rewrite,
+) -> Result<Checked<bool>> {
+    let Some(read) = base.snapshot_by_id(changes.read_snapshot) else {
+        return Ok(Err(format!("snapshot {}, which was rewritten, is gone", changes.read_snapshot)));
+    };
+    let rows_in: u64 = data_files(&changes.inputs).map(|file| file.data_file.record_count()).sum();
+    let rows_out = draft.add.map_or(0, StagedFiles::row_count);
+    if rows_out > rows_in {
+        return Err(invalid(commit, format!("a rewrite of {rows_in} rows holds {rows_out}")));
+    }
+    draft.operation = spec::Operation::Replace;
+    draft.removal = Removal::files(&changes.inputs);
+    draft.sequence_number = Some(read.sequence_number());
+    let equality_deletes = changes.inputs.iter();
+    let equality_deletes = equality_deletes
+        .filter(|file| file.data_file.content_type() == DataContentType::EqualityDeletes)
+        .collect();
+    let rules = Rules::Rewrite { data: by_path(data_files(&changes.inputs)), equality_deletes };
+    draft.guard = Some(Guard { read_snapshot: Some(changes.read_snapshot), rules });
+    Ok(Ok(!changes.inputs.is_empty()))
+}
+
+fn data_files(files: &[LiveFile]) -> impl Iterator<Item = &LiveFile> {
+    files.iter().filter(|file| file.data_file.content_type() == DataContentType::Data)
+}
+
+fn by_path<'a>(files: impl Iterator<Item = &'a LiveFile>) -> HashMap<&'a str, &'a LiveFile> {
+    files.map(|file| (file.data_file.file_path(), file)).collect()
+}
+
+fn invalid(commit: &Commit, fact: String) -> Error {
+    Error::InvalidCommit { subject: commit.table.to_string(), fact }
 }
 
 /// The token and the ranges, as the snapshot's summary keeps them.
@@ -131,11 +259,17 @@ pub(super) fn landed(commit: &Commit, base: &TableSnapshot) -> Result<bool> {
     Ok(false)
 }
 
-/// Why files cannot join a table that changed since their writer was made.
-fn misfit(files: &StagedFiles, metadata: &TableMetadata) -> Option<String> {
-    if files.table_uuid != metadata.uuid() {
+/// Why files cannot join a table that changed since their writers were made.
+fn misfit(commit: &Commit, metadata: &TableMetadata) -> Option<String> {
+    let deletes = commit.operation.deletes();
+    let written_for = [commit.files.as_ref().map(|files| files.table_uuid), deletes.map(|d| d.table_uuid)];
+    if written_for.iter().flatten().any(|uuid| *uuid != metadata.uuid()) {
         return Some("it was dropped and created again since the files were written".to_owned());
     }
+    commit.files.as_ref().and_then(|files| misfit_of_columns(files, metadata))
+}
+
+fn misfit_of_columns(files: &StagedFiles, metadata: &TableMetadata) -> Option<String> {
     if metadata.partition_spec_by_id(files.spec_id).is_none() {
         return Some(format!("partition spec {} of the files is gone", files.spec_id));
     }

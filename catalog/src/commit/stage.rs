@@ -9,20 +9,21 @@
 //! The time of the new state is never before the base's: readers refuse a table whose log runs backwards,
 //! and a clock that steps back must not stop commits.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::str::FromStr;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use iceberg::spec::{FormatVersion, MAIN_BRANCH, Snapshot, TableMetadata};
+use iceberg::spec::{FormatVersion, MAIN_BRANCH, ManifestContentType, ManifestFile, Snapshot, TableMetadata};
 use iceberg::{MetadataLocation, TableRequirement, TableUpdate};
 use uuid::Uuid;
 
 use super::manifests::{Manifests, default_spec};
-use super::merge;
-use super::plan::{Draft, DraftSnapshot, Remove, TOKEN};
+use super::plan::{Draft, DraftSnapshot, TOKEN};
 use super::properties::with_properties;
+use super::removal::Removal;
 use super::summary::Tally;
+use super::{conflicts, merge};
 use crate::error::{Error, Result};
 use crate::lake::Lake;
 use crate::snapshot::TableSnapshot;
@@ -45,7 +46,10 @@ pub(super) struct Staged {
     pub(super) outdated: Vec<String>,
 }
 
-/// Writes the next state; an attempt that fails deletes what it wrote.
+/// What staging came to: the next state, or the reason why the change does not fit the base.
+pub(super) type Staging<T> = std::result::Result<T, String>;
+
+/// Writes the next state; an attempt that fails or is refused deletes what it wrote.
 ///
 /// `merge` allows small manifests to be merged on the way.
 pub(super) async fn stage(
@@ -54,13 +58,13 @@ pub(super) async fn stage(
     draft: &Draft<'_>,
     now: DateTime<Utc>,
     merge: bool,
-) -> Result<Staged> {
+) -> Result<Staging<Staged>> {
     let mut written = Vec::new();
     match write(lake, base, draft, now, merge, &mut written).await {
-        Ok(staged) => Ok(Staged { written, ..staged }),
-        Err(error) => {
+        Ok(Ok(staged)) => Ok(Ok(Staged { written, ..staged })),
+        refused => {
             delete(lake, &written).await;
-            Err(error)
+            refused
         }
     }
 }
@@ -81,7 +85,7 @@ async fn write(
     now: DateTime<Utc>,
     merge: bool,
     written: &mut Vec<String>,
-) -> Result<Staged> {
+) -> Result<Staging<Staged>> {
     let metadata = base.metadata();
     if metadata.format_version() != FormatVersion::V2 {
         return Err(Error::File {
@@ -103,12 +107,16 @@ async fn write(
                 io: &lake.inner().file_io,
                 table: base.name(),
                 base: metadata,
+                parent: metadata.current_snapshot(),
                 snapshot_id,
                 attempt,
                 written,
                 next: 0,
             };
-            Some(write_snapshot(manifests, snapshot, timestamp_ms, merge).await?)
+            match write_snapshot(manifests, snapshot, timestamp_ms, merge).await? {
+                Ok(snapshot) => Some(snapshot),
+                Err(reason) => return Ok(Err(reason)),
+            }
         }
     };
     let requirements = requirements(metadata, draft);
@@ -123,7 +131,7 @@ async fn write(
         next.metadata.write_to(&lake.inner().file_io, &location).await.map_err(failed)?;
     }
     let delete = next.metadata.properties().get(DELETE_AFTER_COMMIT).is_some_and(|value| value == "true");
-    Ok(Staged {
+    Ok(Ok(Staged {
         metadata: Arc::new(next.metadata),
         location: location.to_string(),
         expected: base.metadata_location().to_owned(),
@@ -131,7 +139,7 @@ async fn write(
         updates: next.updates,
         written: Vec::new(),
         outdated: if delete && !kept_by_catalog { next.dropped } else { Vec::new() },
-    })
+    }))
 }
 
 /// A state before it is written.
@@ -179,48 +187,104 @@ async fn write_snapshot(
     draft: &DraftSnapshot<'_>,
     timestamp_ms: i64,
     merge: bool,
-) -> Result<Snapshot> {
-    let base = manifests.base;
+) -> Result<Staging<Snapshot>> {
+    if let Some(guard) = &draft.guard
+        && let Some(reason) = conflicts::find(&manifests, guard).await?
+    {
+        return Ok(Err(reason));
+    }
     let mut tally = Tally::default();
-    let mut live = manifests.live().await?;
-    let mut next = Vec::with_capacity(live.len() + 1);
-    if !draft.add.files.is_empty() {
-        next.push(manifests.added(draft.add, &mut tally).await?);
+    let mut next = added(&mut manifests, draft, &mut tally).await?;
+    match remaining(&mut manifests, draft, &mut tally, merge).await? {
+        Ok(mut remaining) => next.append(&mut remaining),
+        Err(reason) => return Ok(Err(reason)),
     }
-    match draft.remove {
-        Remove::Everything => next.extend(manifests.emptied(&live, &mut tally).await?),
-        Remove::Nothing => {
-            let spec = default_spec(base);
-            let picked =
-                if merge { merge::pick(&live, spec.spec_id(), base.properties()) } else { Vec::new() };
-            if !picked.is_empty() {
-                let small: Vec<_> = picked.iter().map(|&index| live[index].clone()).collect();
-                next.push(manifests.merged(&small, spec).await?);
-                let mut index = 0;
-                live.retain(|_| {
-                    index += 1;
-                    !picked.contains(&(index - 1))
-                });
-            }
-            next.append(&mut live);
-        }
-    }
-    let parent = base.current_snapshot();
+    let base = manifests.base;
     let summary = tally.summary(
         draft.operation.clone(),
-        parent.map(|parent| parent.summary()),
-        draft.remove == Remove::Everything,
+        manifests.parent.map(|parent| parent.summary()),
+        matches!(draft.removal, Removal::Everything),
         &draft.summary,
     );
-    Ok(Snapshot::builder()
+    Ok(Ok(Snapshot::builder()
         .with_snapshot_id(manifests.snapshot_id)
-        .with_parent_snapshot_id(base.current_snapshot_id())
+        .with_parent_snapshot_id(manifests.parent.map(|parent| parent.snapshot_id()))
         .with_sequence_number(base.next_sequence_number())
         .with_timestamp_ms(timestamp_ms)
         .with_manifest_list(manifests.list(next).await?)
         .with_summary(summary)
         .with_schema_id(base.current_schema_id())
-        .build())
+        .build()))
+}
+
+/// The manifests of the new files: one of data files, and one of delete files for each partition spec.
+async fn added(
+    manifests: &mut Manifests<'_>,
+    draft: &DraftSnapshot<'_>,
+    tally: &mut Tally,
+) -> Result<Vec<ManifestFile>> {
+    let base = manifests.base;
+    let mut added = Vec::new();
+    let spec = |id| base.partition_spec_by_id(id).unwrap_or(base.default_partition_spec()).as_ref().clone();
+    if let Some(add) = draft.add.filter(|add| !add.files.is_empty()) {
+        let schema = base.schema_by_id(add.schema_id).unwrap_or(base.current_schema()).clone();
+        let form = (schema, spec(add.spec_id));
+        let (files, age) = (add.files.iter(), draft.sequence_number);
+        added.push(manifests.added(ManifestContentType::Data, form, files, age, tally).await?);
+    }
+    let mut deletes: BTreeMap<i32, Vec<_>> = BTreeMap::new();
+    for (spec_id, file) in draft.deletes.iter().flat_map(|deletes| deletes.files()) {
+        deletes.entry(*spec_id).or_default().push(file);
+    }
+    for (spec_id, files) in deletes {
+        let form = (base.current_schema().clone(), spec(spec_id));
+        let files = files.into_iter();
+        added.push(manifests.added(ManifestContentType::Deletes, form, files, None, tally).await?);
+    }
+    Ok(added)
+}
+
+/// The manifests of the live files that stay, and what tells of those that go.
+async fn remaining(
+    manifests: &mut Manifests<'_>,
+    draft: &DraftSnapshot<'_>,
+    tally: &mut Tally,
+    merge: bool,
+) -> Result<Staging<Vec<ManifestFile>>> {
+    let base = manifests.base;
+    let mut live = manifests.live().await?;
+    if let Removal::Partitions { spec_id, .. } = &draft.removal
+        && let Some(other) = live.iter().find(|manifest| manifest.partition_spec_id != *spec_id)
+    {
+        return Err(Error::File {
+            subject: format!("{} of table {}", other.manifest_path, manifests.table),
+            fact: "its files are split by an older partitioning and may hold rows of the replaced partitions"
+                .to_owned(),
+            remedy: "rewrite them first (compaction), or replace by a condition instead of by partitions",
+        });
+    }
+    if !matches!(draft.removal, Removal::Nothing) {
+        let mut found = HashSet::new();
+        let kept = manifests.without(live, &draft.removal, &mut found, tally).await?;
+        return Ok(match draft.removal.missing(&found) {
+            Some(path) => Err(format!("{path}, which is to be replaced, is no longer live")),
+            None => Ok(kept),
+        });
+    }
+    let spec = default_spec(base);
+    let picked = if merge { merge::pick(&live, spec.spec_id(), base.properties()) } else { Vec::new() };
+    let mut next = Vec::new();
+    if !picked.is_empty() {
+        let small: Vec<_> = picked.iter().map(|&index| live[index].clone()).collect();
+        next.push(manifests.merged(&small, spec).await?);
+        let mut index = 0;
+        live.retain(|_| {
+            index += 1;
+            !picked.contains(&(index - 1))
+        });
+    }
+    next.append(&mut live);
+    Ok(Ok(next))
 }
 
 /// What must hold on the table for this change to be right.

@@ -69,7 +69,7 @@ impl Tally {
         entries: &[(String, String)],
     ) -> Summary {
         let (added, removed) = (&self.added, &self.removed);
-        // Name when added, name when removed, name of the total, and the two counts.
+        // Name when added, name when removed, name of the total if there is one, and the two counts.
         let counts = [
             ("added-records", "deleted-records", "total-records", added.records, removed.records),
             (
@@ -86,6 +86,20 @@ impl Tally {
                 "total-delete-files",
                 added.delete_files(),
                 removed.delete_files(),
+            ),
+            (
+                "added-position-delete-files",
+                "removed-position-delete-files",
+                "",
+                added.position_delete_files,
+                removed.position_delete_files,
+            ),
+            (
+                "added-equality-delete-files",
+                "removed-equality-delete-files",
+                "",
+                added.equality_delete_files,
+                removed.equality_delete_files,
             ),
             (
                 "added-position-deletes",
@@ -112,6 +126,9 @@ impl Tally {
                 if count > 0 {
                     properties.insert(name.to_owned(), count.to_string());
                 }
+            }
+            if name_total.is_empty() {
+                continue;
             }
             let total = match previous {
                 Some(_) if replaced => Some(added),

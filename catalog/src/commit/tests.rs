@@ -1,14 +1,17 @@
 //! Commits end to end over a store in memory and a catalog file: each kind, each refusal, each race.
 
+mod changes;
+mod conflicts;
 mod faults;
 mod kinds;
 mod races;
+mod state;
 
 use std::collections::BTreeMap;
 
 use uuid::Uuid;
 
-use super::{Commit, CommitOutcome, Operation};
+use super::{Commit, CommitOutcome, Operation, Partitions, Rewrite, RowChanges, Scope};
 use crate::fixture::name;
 use crate::offsets::{Anchor, OffsetRange, SourceId, SourceRanges};
 use crate::snapshot::TableSnapshot;

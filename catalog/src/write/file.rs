@@ -20,7 +20,7 @@ use uuid::Uuid;
 
 use super::encoder::Encoder;
 use super::meter::{Meter, Share};
-use super::metrics::{self, ClosedFile};
+use super::metrics::{self, ClosedFile, Content};
 use super::upload::Upload;
 use crate::error::{Error, Result};
 
@@ -45,6 +45,7 @@ pub(super) struct OpenFile {
     number: usize,
     partition: Struct,
     location: String,
+    content: Content,
     state: State,
     upload: Upload,
     /// Batch under way, row group in progress, and bytes not yet handed to the upload.
@@ -75,6 +76,7 @@ impl OpenFile {
         Ok(Self {
             number,
             partition,
+            content: Content::Rows,
             state: State::Idle(Box::new(encoder)),
             upload,
             encoding: Arc::new(Share::new(meter)),
@@ -83,6 +85,12 @@ impl OpenFile {
             location,
             target,
         })
+    }
+
+    /// Says what the file holds, if not rows.
+    pub(super) fn holding(mut self, content: Content) -> Self {
+        self.content = content;
+        self
     }
 
     /// Starts encoding `rows`; their order in the file is the order of the calls.
@@ -145,6 +153,7 @@ impl OpenFile {
             partition: self.partition.clone(),
             spec_id: self.target.spec_id,
             nan_counts: end.nan_counts,
+            content: self.content.clone(),
         };
         Ok((self.number, metrics::data_file(&self.target.schema, &end.footer, file)?))
     }

@@ -25,6 +25,16 @@ pub(super) struct ClosedFile {
     pub(super) spec_id: i32,
     /// Not-a-number values by field id.
     pub(super) nan_counts: HashMap<i32, u64>,
+    pub(super) content: Content,
+}
+
+/// What a file holds.
+#[derive(Clone, Debug)]
+pub(super) enum Content {
+    Rows,
+    /// Positions of rows that are deleted; of this data file only, if one is given. Their bounds are kept
+    /// whole, so that readers can tell which data files they name.
+    PositionDeletes(Option<String>),
 }
 
 #[derive(Default)]
@@ -61,8 +71,14 @@ pub(super) fn data_file(schema: &Schema, footer: &ParquetMetaData, file: ClosedF
     let by_id = |count: fn(&Column) -> Option<u64>| {
         columns.iter().filter_map(|(id, column)| Some((*id, count(column)?))).collect::<HashMap<_, _>>()
     };
+    let whole_bounds = matches!(file.content, Content::PositionDeletes(_));
+    let (content, referenced) = match file.content {
+        Content::Rows => (DataContentType::Data, None),
+        Content::PositionDeletes(referenced) => (DataContentType::PositionDeletes, referenced),
+    };
     builder
-        .content(DataContentType::Data)
+        .content(content)
+        .referenced_data_file(referenced)
         .file_path(file.location.clone())
         .file_format(DataFileFormat::Parquet)
         .partition(file.partition)
@@ -77,8 +93,12 @@ pub(super) fn data_file(schema: &Schema, footer: &ParquetMetaData, file: ClosedF
     let mut lower = HashMap::new();
     let mut upper = HashMap::new();
     for (id, column) in columns {
-        lower.extend(column.lower.known().and_then(cut_down).map(|datum| (id, datum)));
-        upper.extend(column.upper.known().and_then(cut_up).map(|datum| (id, datum)));
+        let (least, greatest) = (column.lower.known(), column.upper.known());
+        let cut = |bound: Option<Datum>, cut: fn(Datum) -> Option<Datum>| {
+            if whole_bounds { bound } else { bound.and_then(cut) }
+        };
+        lower.extend(cut(least, cut_down).map(|datum| (id, datum)));
+        upper.extend(cut(greatest, cut_up).map(|datum| (id, datum)));
     }
     builder.lower_bounds(lower).upper_bounds(upper);
     builder.build().map_err(|cause| Error::File {

@@ -8,7 +8,6 @@ use datafusion::arrow::datatypes::{DataType, TimeUnit};
 use datafusion::arrow::util::pretty::pretty_format_batches;
 use datafusion::scalar::ScalarValue;
 use futures::TryStreamExt;
-use sluice_catalog::Operation;
 
 use super::{TestLake, batch, name, rows, schema, timestamp, value};
 use crate::{Error, Session};
@@ -49,9 +48,8 @@ async fn staged_files_are_read_before_they_are_committed() {
     let table = lake.lake.load(&name("bronze.t")).await.unwrap();
     let staged = lake.stage(&table, &[numbers(100, 103)]).await;
     let session = lake.session();
-    assert_eq!(value(&session.with_staged(&table, &staged, Operation::Append), COUNT).await, "13");
-    let replaced = Operation::Overwrite { read_snapshot: table.snapshot_id() };
-    assert_eq!(value(&session.with_staged(&table, &staged, replaced), COUNT).await, "3");
+    assert_eq!(value(&session.with_staged(&table, &staged, true), COUNT).await, "13");
+    assert_eq!(value(&session.with_staged(&table, &staged, false), COUNT).await, "3");
     assert_eq!(value(&session, COUNT).await, "10");
 }
 
