@@ -22,8 +22,8 @@ mod merge;
 mod operation;
 mod pace;
 mod plan;
-mod properties;
 mod removal;
+mod restate;
 mod stage;
 mod summary;
 
@@ -33,6 +33,7 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 pub use self::operation::{FileTest, Operation, Partitions, Rewrite, RowChanges, Scope};
+pub(crate) use self::restate::restate;
 use crate::error::{Error, Result};
 use crate::lake::Lake;
 use crate::name::TableName;

@@ -50,7 +50,8 @@ pub(crate) fn first_metadata(table: &TableName, location: String, spec: &TableSp
     })
 }
 
-fn partition_spec(
+/// The partition spec by these fields, not yet bound to the schema.
+pub(crate) fn partition_spec(
     table: &TableName,
     schema: &Schema,
     fields: &[PartitionBy],
@@ -75,7 +76,7 @@ fn partition_spec(
 }
 
 /// The transform and what the other engines append to the column's name for it.
-fn iceberg_transform(transform: Transform) -> (IcebergTransform, &'static str) {
+pub(crate) fn iceberg_transform(transform: Transform) -> (IcebergTransform, &'static str) {
     match transform {
         Transform::Identity => (IcebergTransform::Identity, ""),
         Transform::Year => (IcebergTransform::Year, "_year"),

@@ -11,6 +11,7 @@
 //! - An expected outcome (lost race, already committed, fenced) is a value, not an error.
 //! - This crate knows no Kafka, no SQL and no network server.
 
+mod alter;
 mod catalogs;
 mod changes;
 mod commit;
@@ -24,6 +25,7 @@ mod local_store;
 mod name;
 mod names;
 mod offsets;
+mod refs;
 mod schema;
 mod settings;
 mod snapshot;
@@ -36,6 +38,7 @@ mod view;
 mod warehouse;
 mod write;
 
+pub use alter::{Alteration, Position};
 pub use catalogs::{NamespaceDropped, Renamed};
 pub use changes::{ChangeOutcome, Requested, TableChange, TableRequest, ViewChange, ViewRequest, ViewState};
 pub use commit::{Commit, CommitOutcome, FileTest, Operation, Partitions, Rewrite, RowChanges, Scope};
@@ -43,6 +46,7 @@ pub use error::{Error, Result};
 pub use lake::{Created, Lake};
 pub use name::TableName;
 pub use offsets::{Anchor, OffsetRange, SourceId, SourceOffsets, SourceRanges};
+pub use refs::RefChange;
 pub use settings::{CatalogSettings, LakeSettings, PostgresSettings, S3Settings, Secret};
 pub use snapshot::{LiveFile, SnapshotInfo, TableSnapshot};
 pub use spec::{PartitionBy, TableSpec, Transform};

@@ -174,6 +174,47 @@ pub(crate) fn topics(properties: &HashMap<String, String>) -> Vec<String> {
     properties.keys().filter_map(|key| key.strip_prefix(OFFSETS)).map(str::to_owned).collect()
 }
 
+/// The properties with each topic's offsets as they were before some snapshots, newest first, given their
+/// summaries. Partitions that go back lose their anchor: nothing tells what the record before was.
+pub(crate) fn before<'a>(
+    properties: &HashMap<String, String>,
+    table: &TableName,
+    summaries: impl Iterator<Item = &'a HashMap<String, String>>,
+) -> Result<HashMap<String, String>> {
+    let mut records = BTreeMap::new();
+    for topic in topics(properties) {
+        if let Some(record) = recorded(properties, table, &topic)? {
+            records.insert(topic, record);
+        }
+    }
+    for summary in summaries {
+        for (topic, record) in &mut records {
+            let ranges = summary.get(&format!("{RANGES}{topic}"));
+            let ranges: BTreeMap<i32, [i64; 2]> = match ranges.map(|text| serde_json::from_str(text)) {
+                None => continue,
+                Some(Ok(ranges)) => ranges,
+                Some(Err(cause)) => {
+                    return Err(Error::File {
+                        subject: format!("{RANGES}{topic} in a snapshot of table {table}"),
+                        fact: format!("not the ranges that sluice writes: {cause}"),
+                        remedy: "roll back to a snapshot whose metadata file is still there",
+                    });
+                }
+            };
+            for (partition, [start, _]) in ranges {
+                record.next.insert(partition, start);
+                record.anchors.remove(&partition);
+            }
+        }
+    }
+    let mut restored = HashMap::new();
+    for (topic, record) in records {
+        let key = format!("{OFFSETS}{topic}");
+        restored.insert(key.clone(), json(&key, &record)?);
+    }
+    Ok(restored)
+}
+
 /// Whether the offsets of `topic` were last written by the commit `token`.
 pub(crate) fn written_by(
     properties: &HashMap<String, String>,

@@ -45,7 +45,12 @@ const DECIMAL_PRECISION_MAX: u8 = 38;
 /// # Errors
 /// When a type has no counterpart or two columns share a name.
 pub(crate) fn to_iceberg(schema: &ArrowSchema) -> Result<Schema> {
-    let mut ids = 0;
+    to_iceberg_after(schema, 0)
+}
+
+/// As [`to_iceberg`], with ids that follow on from `last_id`: for a table that had columns before.
+pub(crate) fn to_iceberg_after(schema: &ArrowSchema, last_id: i32) -> Result<Schema> {
+    let mut ids = last_id;
     let fields = iceberg_fields(schema.fields(), "", &mut ids)?;
     Schema::builder().with_fields(fields).build().map_err(|source| Error::Schema {
         subject: "the columns".to_owned(),
@@ -54,7 +59,13 @@ pub(crate) fn to_iceberg(schema: &ArrowSchema) -> Result<Schema> {
     })
 }
 
-fn iceberg_fields(fields: &Fields, parent: &str, ids: &mut i32) -> Result<Vec<NestedFieldRef>> {
+/// The type of a column without fields of its own.
+pub(crate) fn to_iceberg_type(data_type: &DataType, path: &str) -> Result<Type> {
+    iceberg_type(data_type, path, &mut 0)
+}
+
+/// Fields under `parent`, numbered on from `ids`.
+pub(crate) fn iceberg_fields(fields: &Fields, parent: &str, ids: &mut i32) -> Result<Vec<NestedFieldRef>> {
     // The fields of one level are numbered before what is inside them.
     let first = *ids + 1;
     *ids += fields.len() as i32;

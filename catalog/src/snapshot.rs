@@ -7,12 +7,14 @@ use arrow::datatypes::SchemaRef;
 use chrono::{DateTime, Utc};
 use iceberg::spec::{DataFile, Snapshot, TableMetadata};
 
+use crate::alter::Redefinition;
 use crate::error::Result;
 use crate::files;
 use crate::lake::Lake;
 use crate::name::TableName;
 use crate::offsets::SourceOffsets;
 use crate::schema;
+use crate::spec::TableSpec;
 
 /// The state of a table that a reader or a writer works with; later commits do not change it.
 #[derive(Clone, Debug)]
@@ -27,6 +29,7 @@ struct Pinned {
     metadata_location: String,
     schema: SchemaRef,
     lake: Lake,
+    redefinition: Option<Arc<Redefinition>>,
 }
 
 /// A live data file of a snapshot.
@@ -64,7 +67,31 @@ impl TableSnapshot {
         lake: Lake,
     ) -> Self {
         let schema = schema::to_arrow(metadata.current_schema());
-        Self { inner: Arc::new(Pinned { name, metadata, metadata_location, schema, lake }) }
+        let redefinition = None;
+        Self { inner: Arc::new(Pinned { name, metadata, metadata_location, schema, lake, redefinition }) }
+    }
+
+    /// The table with the columns and partitioning of `spec` instead of its own; nothing is written yet.
+    ///
+    /// Files written for it bring them along: an [`crate::Operation::Overwrite`] with such files changes rows,
+    /// columns and partitioning at once. It is refused as a conflict when the table's own changed meanwhile. The
+    /// properties of `spec` are left to the commit.
+    ///
+    /// # Errors
+    /// When the columns make no Iceberg table, or the partitioning does not fit them.
+    pub fn redefined(&self, spec: &TableSpec) -> Result<Self> {
+        let redefinition = Arc::new(Redefinition::new(self, spec)?);
+        let metadata = Arc::new(redefinition.metadata.clone());
+        let schema = schema::to_arrow(metadata.current_schema());
+        let (name, lake) = (self.name().clone(), self.lake().clone());
+        let metadata_location = self.metadata_location().to_owned();
+        let redefinition = Some(redefinition);
+        Ok(Self { inner: Arc::new(Pinned { name, metadata, metadata_location, schema, lake, redefinition }) })
+    }
+
+    /// What [`TableSnapshot::redefined`] changed.
+    pub(crate) fn redefinition(&self) -> Option<Arc<Redefinition>> {
+        self.inner.redefinition.clone()
     }
 
     /// The lake it was read from.

@@ -37,6 +37,7 @@ pub use self::deletes::{DeleteWriter, StagedDeletes};
 use self::file::{OpenFile, Target, blocking};
 use self::meter::Meter;
 use self::partition::Partitioner;
+use crate::alter::Redefinition;
 use crate::error::{Error, Result};
 use crate::lake::Lake;
 use crate::snapshot::TableSnapshot;
@@ -84,6 +85,7 @@ impl Default for WriterSettings {
 #[derive(Debug)]
 pub struct TableWriter {
     lake: Lake,
+    redefinition: Option<Arc<Redefinition>>,
     settings: WriterSettings,
     split: Arc<Split>,
     target: Arc<Target>,
@@ -113,6 +115,8 @@ pub struct StagedFiles {
     pub(crate) schema_id: i32,
     pub(crate) spec_id: i32,
     pub(crate) table_uuid: Uuid,
+    /// The columns and partitioning that the files bring with them, if not the table's.
+    pub(crate) redefinition: Option<Arc<Redefinition>>,
 }
 
 impl TableWriter {
@@ -138,6 +142,7 @@ impl TableWriter {
         };
         Ok(Self {
             lake: lake.clone(),
+            redefinition: table.redefinition(),
             settings,
             split: Arc::new(Split { columns, partitioner }),
             target: Arc::new(target),
@@ -192,6 +197,7 @@ impl TableWriter {
             schema_id: self.target.schema.schema_id(),
             spec_id: self.target.spec_id,
             table_uuid: self.target.table_uuid,
+            redefinition: self.redefinition,
         })
     }
 

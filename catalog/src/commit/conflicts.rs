@@ -75,23 +75,23 @@ struct Step<'a> {
 /// Why the change may not land on the base of `manifests`; `None` when it may.
 pub(super) async fn find(manifests: &Manifests<'_>, guard: &Guard<'_>) -> Result<Option<String>> {
     let base = manifests.base;
-    let mut next = manifests.parent();
+    let mut next = manifests.parent().map(|snapshot| snapshot.snapshot_id());
     let mut seen = 0;
-    while next.map(|snapshot| snapshot.snapshot_id()) != guard.read_snapshot {
-        let Some(snapshot) = next.filter(|_| seen <= base.snapshots().len()) else {
-            let name = guard.read_snapshot.map_or("none".to_owned(), |id| id.to_string());
+    // The snapshot that was read may have expired itself, as long as all that follow it are known.
+    while next != guard.read_snapshot {
+        let name = guard.read_snapshot.map_or("none".to_owned(), |id| id.to_string());
+        let Some(id) = next.filter(|_| seen <= base.snapshots().len()) else {
             return Ok(Some(format!("the snapshot that was read ({name}) is no longer in its history")));
         };
         seen += 1;
+        let Some(snapshot) = base.snapshot_by_id(id) else {
+            return Ok(Some(format!("the snapshots since the one that was read ({name}) were expired")));
+        };
         if let Some(reason) = of_snapshot(manifests, guard, snapshot).await? {
-            let (id, operation) = (snapshot.snapshot_id(), snapshot.summary().operation.as_str());
+            let operation = snapshot.summary().operation.as_str();
             return Ok(Some(format!("{reason} (snapshot {id}, {operation})")));
         }
-        next = snapshot.parent_snapshot_id().and_then(|id| base.snapshot_by_id(id));
-        if next.is_none() && snapshot.parent_snapshot_id().is_some() {
-            let name = guard.read_snapshot.map_or("none".to_owned(), |id| id.to_string());
-            return Ok(Some(format!("the snapshots since the one that was read ({name}) were expired")));
-        }
+        next = snapshot.parent_snapshot_id();
     }
     Ok(None)
 }

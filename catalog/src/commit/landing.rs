@@ -121,7 +121,7 @@ async fn attempt(
     }
     let mut drafts = Vec::with_capacity(commits.len());
     for (commit, base) in commits.iter().zip(&bases) {
-        match plan::plan(commit, base)? {
+        match plan::plan(commit, base).await? {
             Ok(draft) => drafts.push(draft),
             Err(outcome) => return Ok(Attempt::Ended(outcome)),
         }

@@ -7,6 +7,7 @@
 //! | replace partitions | those of some partitions go | added |
 //! | change rows | the replaced ones go; rows of others are deleted by position | added |
 //! | rewrite | the inputs go | hold the same rows, added with the inputs' sequence number |
+//! | alter, refer, roll back, expire | are not touched | none |
 //!
 //! Kinds other than the append are computed from a snapshot that was read. Whether what happened since then
 //! allows them to land is the business of [`super::conflicts`].
@@ -16,6 +17,8 @@ use std::sync::Arc;
 
 use iceberg::spec::{DataFile, Struct};
 
+use crate::alter::Alteration;
+use crate::refs::RefChange;
 use crate::snapshot::LiveFile;
 use crate::write::StagedDeletes;
 
@@ -41,6 +44,22 @@ pub enum Operation {
     ChangeRows(RowChanges),
     /// The same rows in other files (compaction).
     Rewrite(Rewrite),
+    /// No file changes; columns, partitioning or properties do.
+    Alter(Vec<Alteration>),
+    /// No file changes; a branch or tag does.
+    Refer(RefChange),
+    /// The table is again what it was at a snapshot of its history, with the progress it had then; what came after
+    /// stays in the store until it expires.
+    RollBack {
+        /// The snapshot.
+        snapshot: i64,
+    },
+    /// Snapshots are forgotten, and time travel to them ends; their files stay until orphans are removed.
+    /// Refused for one that a branch or tag points to.
+    Expire {
+        /// The snapshots; those that are gone already count as done.
+        snapshots: Vec<i64>,
+    },
 }
 
 /// Partitions of a table's current partition spec; an unpartitioned table is one partition.

@@ -8,16 +8,19 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use iceberg::TableUpdate;
 use iceberg::spec::{self, DataContentType, DataFile, Struct, TableMetadata};
 use uuid::Uuid;
 
 use super::conflicts::{Guard, Rules};
 use super::removal::Removal;
 use super::{Commit, CommitOutcome, Operation, Partitions, Rewrite, RowChanges};
+use crate::alter::Redefinition;
 use crate::error::{Error, Result};
 use crate::offsets::{self, Fence, SourceOffsets};
 use crate::snapshot::{LiveFile, TableSnapshot};
 use crate::write::{StagedDeletes, StagedFiles};
+use crate::{alter, refs};
 
 /// Key of the commit's token, in the snapshot's summary and in the table's properties.
 pub(super) const TOKEN: &str = "sluice.commit";
@@ -27,6 +30,8 @@ pub(super) struct Draft<'a> {
     pub(super) token: Uuid,
     /// The snapshot to make; none for a change of properties only.
     pub(super) snapshot: Option<DraftSnapshot<'a>>,
+    /// Changes of the metadata that come before the snapshot and the properties.
+    pub(super) updates: Vec<TableUpdate>,
     /// Progress after this commit, by topic.
     pub(super) offsets: Vec<SourceOffsets>,
     pub(super) properties: &'a BTreeMap<String, String>,
@@ -51,7 +56,7 @@ pub(super) struct DraftSnapshot<'a> {
 type Checked<T> = std::result::Result<T, String>;
 
 /// The draft of `commit` on `base`, or the outcome that ends it.
-pub(super) fn plan<'a>(
+pub(super) async fn plan<'a>(
     commit: &'a Commit,
     base: &TableSnapshot,
 ) -> Result<std::result::Result<Draft<'a>, CommitOutcome>> {
@@ -63,11 +68,39 @@ pub(super) fn plan<'a>(
         Ok(snapshot) => snapshot,
         Err(reason) => return conflicted(reason),
     };
+    let updates = match updates(commit, base).await? {
+        Ok(updates) => updates,
+        Err(reason) => return conflicted(reason),
+    };
     match progress(commit, base)? {
         Ok(offsets) => {
-            Ok(Ok(Draft { token: commit.token, snapshot, offsets, properties: &commit.properties }))
+            let properties = &commit.properties;
+            Ok(Ok(Draft { token: commit.token, snapshot, updates, offsets, properties }))
         }
         Err(fenced) => Ok(Err(fenced)),
+    }
+}
+
+/// The changes of the metadata beside snapshot, progress and properties.
+async fn updates(commit: &Commit, base: &TableSnapshot) -> Result<Checked<Vec<TableUpdate>>> {
+    if let Operation::Append
+    | Operation::Overwrite { .. }
+    | Operation::ReplacePartitions { .. }
+    | Operation::ChangeRows(_)
+    | Operation::Rewrite(_) = commit.operation
+    {
+        let redefinition = commit.files.as_ref().and_then(|files| files.redefinition.as_ref());
+        return Ok(Ok(redefinition.map_or(Vec::new(), |redefinition| redefinition.updates.clone())));
+    }
+    if commit.files.is_some() {
+        return Err(invalid(commit, "a change of the metadata alone takes no files".to_owned()));
+    }
+    match &commit.operation {
+        Operation::Alter(wanted) => alter::updates(&commit.table, base.metadata(), wanted).map(Ok),
+        Operation::Refer(change) => refs::updates(base, change),
+        Operation::RollBack { snapshot } => refs::rollback(base, *snapshot).await,
+        Operation::Expire { snapshots } => refs::expiry(base, snapshots),
+        _ => Ok(Ok(Vec::new())),
     }
 }
 
@@ -104,6 +137,10 @@ fn progress(
 /// The snapshot to make; none when no row and no file changes.
 fn snapshot<'a>(commit: &'a Commit, base: &TableMetadata) -> Result<Checked<Option<DraftSnapshot<'a>>>> {
     let add = commit.files.as_ref();
+    let redefines = add.is_some_and(|files| files.redefinition.is_some());
+    if redefines && !matches!(commit.operation, Operation::Overwrite { .. }) {
+        return Err(invalid(commit, "only an overwrite can bring columns of its own".to_owned()));
+    }
     let adds_rows = add.is_some_and(|files| files.file_count() > 0);
     let mut draft = DraftSnapshot {
         operation: spec::Operation::Append,
@@ -126,6 +163,9 @@ fn snapshot<'a>(commit: &'a Commit, base: &TableMetadata) -> Result<Checked<Opti
             replace_partitions(commit, base, &mut draft, *read_snapshot, partitions)?
         }
         Operation::ChangeRows(changes) => change_rows(commit, &mut draft, changes, adds_rows)?,
+        Operation::Alter(_) | Operation::Refer(_) | Operation::RollBack { .. } | Operation::Expire { .. } => {
+            false
+        }
         Operation::Rewrite(changes) => match rewrite(commit, base, &mut draft, changes)? {
             Ok(changes) => changes,
             Err(reason) => return Ok(Err(reason)),
@@ -270,6 +310,11 @@ fn misfit(commit: &Commit, metadata: &TableMetadata) -> Option<String> {
 }
 
 fn misfit_of_columns(files: &StagedFiles, metadata: &TableMetadata) -> Option<String> {
+    if let Some(redefinition) = &files.redefinition {
+        let same = redefinition.base == Redefinition::basis(metadata);
+        return (!same)
+            .then(|| "its columns or partitioning changed since the files were written".to_owned());
+    }
     if metadata.partition_spec_by_id(files.spec_id).is_none() {
         return Some(format!("partition spec {} of the files is gone", files.spec_id));
     }

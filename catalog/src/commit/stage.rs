@@ -20,10 +20,11 @@ use uuid::Uuid;
 
 use super::manifests::{Manifests, default_spec};
 use super::plan::{Draft, DraftSnapshot, TOKEN};
-use super::properties::with_properties;
 use super::removal::Removal;
+use super::restate::restate;
 use super::summary::Tally;
 use super::{conflicts, merge};
+use crate::alter::misfit;
 use crate::error::{Error, Result};
 use crate::lake::Lake;
 use crate::snapshot::TableSnapshot;
@@ -160,21 +161,17 @@ fn next_state(
     let failed =
         |source| Error::Iceberg { subject: format!("commit to {}", base.name()), source: Box::new(source) };
     let changed = properties(draft, snapshot.as_ref().map(Snapshot::snapshot_id))?;
-    let builder = metadata.clone().into_builder(Some(location.to_owned()));
-    let builder = builder.set_properties(changed.clone()).map_err(failed)?;
+    let mut updates = draft.updates.clone();
+    updates.push(TableUpdate::SetProperties { updates: changed });
     let Some(snapshot) = snapshot else {
-        let next = with_properties(metadata, location, &changed, timestamp_ms);
-        let (metadata, dropped) = next.map_err(|cause| Error::File {
-            subject: location.to_owned(),
-            fact: format!("the state after it cannot be written: {cause}"),
-            remedy: "the table's metadata is inconsistent; restore an earlier metadata file",
-        })?;
-        return Ok(Next {
-            metadata,
-            updates: vec![TableUpdate::SetProperties { updates: changed }],
-            dropped,
-        });
+        let next = restate(metadata, location, &updates, timestamp_ms);
+        let (metadata, dropped) = next.map_err(|source| misfit(base.name(), &source))?;
+        return Ok(Next { metadata, updates, dropped });
     };
+    let mut builder = metadata.clone().into_builder(Some(location.to_owned()));
+    for update in updates {
+        builder = update.apply(builder).map_err(|source| misfit(base.name(), &source))?;
+    }
     let built = builder.set_branch_snapshot(snapshot, MAIN_BRANCH).and_then(|builder| builder.build());
     let built = built.map_err(failed)?;
     let dropped = built.expired_metadata_logs.into_iter().map(|log| log.metadata_file).collect();
@@ -213,8 +210,13 @@ async fn write_snapshot(
         .with_timestamp_ms(timestamp_ms)
         .with_manifest_list(manifests.list(next).await?)
         .with_summary(summary)
-        .with_schema_id(base.current_schema_id())
+        .with_schema_id(form_of(draft).unwrap_or(base).current_schema_id())
         .build()))
+}
+
+/// The table as the commit redefines it, if it does.
+fn form_of<'a>(draft: &DraftSnapshot<'a>) -> Option<&'a TableMetadata> {
+    draft.add?.redefinition.as_ref().map(|redefinition| &redefinition.metadata)
 }
 
 /// The manifests of the new files: one of data files, and one of delete files for each partition spec.
@@ -223,7 +225,8 @@ async fn added(
     draft: &DraftSnapshot<'_>,
     tally: &mut Tally,
 ) -> Result<Vec<ManifestFile>> {
-    let base = manifests.base;
+    // Files that bring columns of their own are described by those.
+    let base = form_of(draft).unwrap_or(manifests.base);
     let mut added = Vec::new();
     let spec = |id| base.partition_spec_by_id(id).unwrap_or(base.default_partition_spec()).as_ref().clone();
     if let Some(add) = draft.add.filter(|add| !add.files.is_empty()) {
@@ -296,7 +299,13 @@ fn requirements(base: &TableMetadata, draft: &Draft<'_>) -> Vec<TableRequirement
             snapshot_id: base.current_snapshot_id(),
         },
     ];
-    if draft.snapshot.is_some() {
+    if !draft.updates.is_empty() {
+        let last_assigned_field_id = base.last_column_id();
+        requirements.push(TableRequirement::LastAssignedFieldIdMatch { last_assigned_field_id });
+        let last_assigned_partition_id = base.last_partition_id();
+        requirements.push(TableRequirement::LastAssignedPartitionIdMatch { last_assigned_partition_id });
+    }
+    if draft.snapshot.is_some() || !draft.updates.is_empty() {
         requirements
             .push(TableRequirement::CurrentSchemaIdMatch { current_schema_id: base.current_schema_id() });
         requirements

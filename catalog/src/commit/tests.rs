@@ -4,6 +4,7 @@ mod changes;
 mod conflicts;
 mod faults;
 mod kinds;
+mod metadata;
 mod races;
 mod state;
 
