@@ -22,11 +22,12 @@ const DIRECTION: [(&str, &[&str]); 7] = [
 ];
 
 /// Who may use a library that shapes a design. `.` is the binary: its demo broker needs a Kafka client.
-const OWNERS: [(&str, &[&str]); 8] = [
+const OWNERS: [(&str, &[&str]); 9] = [
     ("rdkafka", &["ingest", "bench", "."]),
     ("datafusion", &["sql", "models", "query", "bench"]),
     ("iceberg", &["catalog", "sql"]),
     ("sqlx", &["catalog"]),
+    ("reqwest", &["catalog"]),
     ("tonic", &["query"]),
     ("axum", &["query"]),
     ("arrow-flight", &["query"]),

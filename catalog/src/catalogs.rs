@@ -3,6 +3,7 @@
 //! | catalog | pointers move by | metadata files are written by |
 //! |---|---|---|
 //! | SQLite, PostgreSQL ([`sql`]) | one database transaction for all tables | Sluice, before the swap |
+//! | Iceberg REST ([`rest`]) | requirements and updates, one request for all tables | the server |
 //!
 //! Invariants:
 //! - A pointer moves by compare-and-swap only: from the state the change was staged on, to the next.
@@ -10,6 +11,7 @@
 //! - Whether a change holds is one of three answers: swapped, lost, unknown. An error means that nothing changed.
 
 mod postgres;
+mod rest;
 mod sql;
 mod sqlite;
 
@@ -25,6 +27,7 @@ use crate::error::{Error, Result};
 use crate::name::TableName;
 use crate::settings::{CatalogSettings, LakeSettings};
 
+use rest::RestCatalog;
 use sql::SqlCatalog;
 
 /// What a name stands for.
@@ -89,7 +92,6 @@ pub(crate) struct Insert {
 
 /// A change in the terms of the Iceberg REST protocol.
 #[derive(Clone, Debug)]
-#[expect(dead_code, reason = "for catalogs that make the new state themselves")]
 pub(crate) enum Change {
     /// To a table.
     Table {
@@ -230,6 +232,7 @@ pub(crate) trait Catalog: fmt::Debug + Send + Sync {
 pub(crate) async fn open(settings: &LakeSettings) -> Result<Arc<dyn Catalog>> {
     let name = &settings.name;
     Ok(match &settings.catalog {
+        CatalogSettings::Rest(rest) => Arc::new(RestCatalog::open(rest).await?),
         CatalogSettings::Sqlite { path } => {
             Arc::new(SqlCatalog::open(sqlite::open(path).await?, name, settings.upgrade_catalog).await?)
         }

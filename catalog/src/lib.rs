@@ -47,7 +47,7 @@ pub use lake::{Created, Lake};
 pub use name::TableName;
 pub use offsets::{Anchor, OffsetRange, SourceId, SourceOffsets, SourceRanges};
 pub use refs::RefChange;
-pub use settings::{CatalogSettings, LakeSettings, PostgresSettings, S3Settings, Secret};
+pub use settings::{CatalogSettings, LakeSettings, PostgresSettings, RestSettings, S3Settings, Secret};
 pub use snapshot::{LiveFile, SnapshotInfo, TableSnapshot};
 pub use spec::{PartitionBy, TableSpec, Transform};
 pub use view::View;

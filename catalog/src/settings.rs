@@ -51,6 +51,25 @@ pub enum CatalogSettings {
     },
     /// A PostgreSQL database in the same layout, for several machines.
     Postgres(PostgresSettings),
+    /// Any catalog that speaks the Iceberg REST protocol.
+    Rest(RestSettings),
+}
+
+/// How an Iceberg REST catalog is reached.
+#[derive(Clone, Debug, Default)]
+pub struct RestSettings {
+    /// Its root, before `/v1`: `https://host/iceberg`.
+    pub uri: String,
+    /// Which of the server's catalogs is meant, where it has several; a name or a URL, as the server has it.
+    pub warehouse: Option<String>,
+    /// A bearer token.
+    pub token: Option<Secret>,
+    /// `client-id:client-secret`, exchanged for tokens (OAuth2 client credentials).
+    pub credential: Option<Secret>,
+    /// Where tokens are asked for; the catalog's own `/v1/oauth/tokens` unless given.
+    pub oauth2_server_uri: Option<String>,
+    /// The scope asked for; `catalog` unless given.
+    pub scope: Option<String>,
 }
 
 /// How a PostgreSQL database is reached.
