@@ -41,7 +41,8 @@ pub(crate) struct Config {
 pub(crate) struct LakeConfig {
     /// `file:///dir` or `s3://bucket/prefix`; `DATA/warehouse` unless given.
     pub(crate) warehouse: Option<String>,
-    /// The catalog: a SQLite file (`DATA/catalog.db` unless given) or `postgresql://user@host/database`.
+    /// The catalog: a SQLite file (`DATA/catalog.db` unless given), `postgresql://user@host/database`, or the
+    /// `https://` address of an Iceberg REST catalog.
     pub(crate) catalog: Option<String>,
     /// The name under which a SQL catalog records tables; `sluice` unless given.
     pub(crate) name: Option<String>,
@@ -49,7 +50,24 @@ pub(crate) struct LakeConfig {
     pub(crate) catalog_password_file: Option<PathBuf>,
     /// Whether a SQL catalog of the older layout is given the column that tells views from tables.
     pub(crate) catalog_upgrade: bool,
+    pub(crate) rest: RestConfig,
     pub(crate) s3: S3Config,
+}
+
+/// `[lake.rest]`: how an Iceberg REST catalog is signed in to.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct RestConfig {
+    /// Which of the server's catalogs is meant, as the server names it.
+    pub(crate) warehouse: Option<String>,
+    /// A file whose first line is a bearer token.
+    pub(crate) token_file: Option<PathBuf>,
+    /// A file whose first line is `client-id:client-secret`.
+    pub(crate) credential_file: Option<PathBuf>,
+    /// Where tokens are asked for, if not at the catalog itself.
+    pub(crate) oauth2_server_uri: Option<String>,
+    /// The scope asked for; `catalog` unless given.
+    pub(crate) scope: Option<String>,
 }
 
 /// `[lake.s3]`: how an S3-compatible store is reached.
@@ -139,12 +157,27 @@ impl Default for QueryConfig {
 pub(crate) struct ServeConfig {
     pub(crate) flight: std::net::SocketAddr,
     pub(crate) http: std::net::SocketAddr,
+    /// A file of bearer tokens for `/iceberg`, one a line.
+    pub(crate) tokens_file: Option<PathBuf>,
+    pub(crate) s3: ReaderConfig,
+}
+
+/// `[serve.s3]`: what clients of `/iceberg` are handed to read files with.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct ReaderConfig {
+    /// The endpoint as clients reach it; `lake.s3.endpoint` unless given.
+    pub(crate) endpoint: Option<String>,
+    /// The key id that every client is handed; none unless given.
+    pub(crate) access_key_id: Option<String>,
+    /// A file whose first line is the secret of that key.
+    pub(crate) secret_access_key_file: Option<PathBuf>,
 }
 
 impl Default for ServeConfig {
     fn default() -> Self {
         let loopback = |port| std::net::SocketAddr::from(([127, 0, 0, 1], port));
-        Self { flight: loopback(50051), http: loopback(8080) }
+        Self { flight: loopback(50051), http: loopback(8080), tokens_file: None, s3: ReaderConfig::default() }
     }
 }
 

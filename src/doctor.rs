@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 use serde::Serialize;
+use sluice_catalog::CatalogSettings;
 
 use crate::config::Config;
 use crate::failure::Failure;
@@ -76,7 +77,13 @@ fn finding(part: &'static str, looked: Result<String, Failure>) -> Finding {
 async fn lake(config: &Config) -> Result<String, Failure> {
     let lake = parts::lake(config).await?;
     let count = tables::list(&lake).await?.len();
-    Ok(format!("{count} tables and views in {}", lake.settings().warehouse))
+    let settings = lake.settings();
+    let catalog = match &settings.catalog {
+        CatalogSettings::Sqlite { path } => format!("SQLite {}", path.display()),
+        CatalogSettings::Postgres(_) => "PostgreSQL".to_owned(),
+        CatalogSettings::Rest(rest) => format!("REST {}", rest.uri),
+    };
+    Ok(format!("{count} tables and views in {} (catalog: {catalog})", settings.warehouse))
 }
 
 async fn kafka(config: &Config) -> Finding {

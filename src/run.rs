@@ -31,7 +31,7 @@ pub(crate) async fn run(args: RunArgs, mut config: Config) -> Result<ExitCode, F
     let settings = ingest::settings(&config, &[])?;
     sluice_ingest::topics::apply(&settings.kafka, &config.topics()?).await?;
     let engine = parts::engine(&config).await?;
-    let server = Server::bind(engine.clone(), serve::settings(&config)).await?;
+    let server = Server::bind(engine.clone(), serve::settings(&config)?).await?;
     serve::announce(&server);
 
     let counters = Arc::new(Progress::default());

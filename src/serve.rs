@@ -40,19 +40,25 @@ impl ServeArgs {
 pub(crate) async fn run(args: ServeArgs, mut config: Config) -> Result<ExitCode, Failure> {
     args.override_config(&mut config);
     let stop = stop::on_signal()?;
-    let server = Server::bind(parts::engine(&config).await?, settings(&config)).await?;
+    let server = Server::bind(parts::engine(&config).await?, settings(&config)?).await?;
     announce(&server);
     server.run(stop).await?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// The addresses of the configuration.
-pub(crate) fn settings(config: &Config) -> ServeSettings {
-    ServeSettings { flight: config.serve.flight, http: config.serve.http, ..ServeSettings::default() }
+/// The addresses of the configuration, and who may use the Iceberg catalog.
+pub(crate) fn settings(config: &Config) -> Result<ServeSettings, Failure> {
+    Ok(ServeSettings {
+        flight: config.serve.flight,
+        http: config.serve.http,
+        iceberg: config.iceberg_settings()?,
+        ..ServeSettings::default()
+    })
 }
 
 /// Says where the server listens.
 pub(crate) fn announce(server: &Server) {
     eprintln!("Flight SQL  grpc://{}", server.flight_addr());
     eprintln!("HTTP        http://{}", server.http_addr());
+    eprintln!("Iceberg     http://{}/iceberg", server.http_addr());
 }

@@ -1,9 +1,10 @@
-//! BATCHES to CLIENTS: Arrow Flight SQL for BI tools, HTTP for people, probes and Prometheus.
+//! BATCHES to CLIENTS: Arrow Flight SQL for BI tools, HTTP for people, probes and Prometheus, the Iceberg REST
+//! catalog for other engines.
 //!
 //! ```text
 //! Flight SQL:  command -> metadata ------------------------> stream -> client
 //!                      -> prepared -> handle -> query ------^
-//! HTTP:        health, tables, metrics, page
+//! HTTP:        health, tables, metrics, page, /iceberg
 //! ```
 //!
 //! Invariants:
@@ -16,10 +17,11 @@ mod error;
 mod executor;
 mod flight;
 mod http;
+mod iceberg;
 mod server;
 mod settings;
 
 pub use error::{Error, Result};
 pub use http::install_metrics;
 pub use server::Server;
-pub use settings::ServeSettings;
+pub use settings::{IcebergSettings, ReaderKeys, ServeSettings};

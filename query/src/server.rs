@@ -22,6 +22,7 @@ use crate::error::{Error, Result};
 use crate::executor::Executor;
 use crate::flight::{FlightSql, HandleKey, Queries, Running};
 use crate::http::{self, Site};
+use crate::iceberg;
 use crate::settings::ServeSettings;
 
 /// Dashboards idle for hours behind proxies that drop silent connections.
@@ -84,8 +85,15 @@ impl Server {
             Running::new(self.settings.queries_max, self.settings.queue_wait_max, hard_stop.clone());
         let lake = self.engine.lake().clone();
         let queries = Arc::new(Queries::new(self.engine, executor, Arc::clone(&running), &self.settings));
+        let iceberg = iceberg::Catalog::new(lake.clone(), self.settings.iceberg.clone(), self.http_addr);
         let service = FlightSql::new(queries, handle_key(), &self.settings)?;
-        let site = Site { lake, metrics: self.metrics.clone(), flight: self.flight_addr, stop: stop.clone() };
+        let site = Site {
+            lake,
+            metrics: self.metrics.clone(),
+            flight: self.flight_addr,
+            stop: stop.clone(),
+            iceberg,
+        };
 
         let flight = serve_flight(service, self.flight, self.settings.message_bytes_max, stop.clone());
         let http = serve_http(site, self.http, stop.clone());

@@ -4,6 +4,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
+use sluice_catalog::Secret;
+
 /// Settings of both servers. The default listens on loopback only.
 #[derive(Clone, Debug)]
 pub struct ServeSettings {
@@ -25,6 +27,28 @@ pub struct ServeSettings {
     pub message_bytes_max: usize,
     /// Longest SQL text (default 1 MiB).
     pub sql_bytes_max: usize,
+    /// The Iceberg REST catalog at `/iceberg` of the HTTP server.
+    pub iceberg: IcebergSettings,
+}
+
+/// Who may use the Iceberg REST catalog, and what its clients are handed.
+#[derive(Clone, Debug, Default)]
+pub struct IcebergSettings {
+    /// Bearer tokens that are taken. Without any, only a loopback address is served, without asking.
+    pub tokens: Vec<Secret>,
+    /// The S3 endpoint as clients reach it; the lake's own unless given.
+    pub s3_endpoint: Option<String>,
+    /// Keys that every client is handed with a table; none unless given. They should read and no more.
+    pub reader_keys: Option<ReaderKeys>,
+}
+
+/// S3 keys to be handed out.
+#[derive(Clone, Debug)]
+pub struct ReaderKeys {
+    /// Access key id.
+    pub access_key_id: String,
+    /// Secret access key.
+    pub secret_access_key: Secret,
 }
 
 impl Default for ServeSettings {
@@ -39,6 +63,7 @@ impl Default for ServeSettings {
             stream_idle_max: Duration::from_secs(15 * 60),
             message_bytes_max: 64 << 20,
             sql_bytes_max: 1 << 20,
+            iceberg: IcebergSettings::default(),
         }
     }
 }

@@ -7,8 +7,16 @@ use crate::failure::Failure;
 
 const PREFIX: &str = "SLUICE_";
 
-/// Variables that are not configuration keys: the configuration file itself, logging, and what tests use.
-const OTHERS: &[&str] = &["SLUICE_CONFIG", "SLUICE_LOG", "SLUICE_LOG_FORMAT"];
+/// Variables that are not configuration keys: the configuration file itself, logging, tokens
+/// (secret, so no keys), and what tests use.
+const OTHERS: &[&str] = &[
+    "SLUICE_CONFIG",
+    "SLUICE_LOG",
+    "SLUICE_LOG_FORMAT",
+    "SLUICE_TOKENS",
+    "SLUICE_REST_TOKEN",
+    "SLUICE_REST_CREDENTIAL",
+];
 const OTHER_PREFIXES: &[&str] = &["SLUICE_TEST_", "SLUICE_VAR_"];
 
 /// Sets every key that has a variable.

@@ -17,6 +17,11 @@ pub(super) const KEYS: &[&str] = &[
     "lake.name",
     "lake.catalog_password_file",
     "lake.catalog_upgrade",
+    "lake.rest.warehouse",
+    "lake.rest.token_file",
+    "lake.rest.credential_file",
+    "lake.rest.oauth2_server_uri",
+    "lake.rest.scope",
     "lake.s3.endpoint",
     "lake.s3.region",
     "lake.s3.access_key_id",
@@ -34,6 +39,10 @@ pub(super) const KEYS: &[&str] = &[
     "query.threads",
     "serve.flight",
     "serve.http",
+    "serve.tokens_file",
+    "serve.s3.endpoint",
+    "serve.s3.access_key_id",
+    "serve.s3.secret_access_key_file",
 ];
 
 /// Keys below which any name is allowed: librdkafka's own option names.

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
-use sluice_catalog::{CatalogSettings, LakeSettings, PostgresSettings, S3Settings, Secret};
+use sluice_catalog::{CatalogSettings, LakeSettings, PostgresSettings, RestSettings, S3Settings, Secret};
 use sluice_ingest::{KafkaSettings, topics::Topics};
+use sluice_query::{IcebergSettings, ReaderKeys};
 use toml::Table;
 
 use super::{Config, environment, file};
@@ -97,9 +98,31 @@ impl Config {
                     password: secret.map(Secret::new),
                 }))
             }
-            _ => Err(Failure::usage("lake.catalog is of an unknown kind")
-                .hint("give the path of a SQLite file or postgresql://user@host/database")),
+            "http" | "https" => self.rest_settings(catalog),
+            _ => Err(Failure::usage("lake.catalog is of an unknown kind").hint(
+                "give the path of a SQLite file, postgresql://user@host/database, or https://host/iceberg",
+            )),
         }
+    }
+
+    /// Secrets come from files that keys name, else from `SLUICE_REST_TOKEN` and `SLUICE_REST_CREDENTIAL`.
+    fn rest_settings(&self, uri: &str) -> Result<CatalogSettings, Failure> {
+        let rest = &self.lake.rest;
+        let secret = |key: &str, file: &Option<PathBuf>, variable: &str| match file {
+            Some(path) => read_secret(key, path).map(Some),
+            None => Ok(std::env::var(variable).ok()),
+        };
+        let token = secret("lake.rest.token_file", &rest.token_file, "SLUICE_REST_TOKEN")?;
+        let credential =
+            secret("lake.rest.credential_file", &rest.credential_file, "SLUICE_REST_CREDENTIAL")?;
+        Ok(CatalogSettings::Rest(RestSettings {
+            uri: uri.to_owned(),
+            warehouse: rest.warehouse.clone(),
+            token: token.map(Secret::new),
+            credential: credential.map(Secret::new),
+            oauth2_server_uri: rest.oauth2_server_uri.clone(),
+            scope: rest.scope.clone(),
+        }))
     }
 
     fn s3_settings(&self) -> Result<S3Settings, Failure> {
@@ -116,6 +139,39 @@ impl Config {
             access_key_id: or_env(&s3.access_key_id, "AWS_ACCESS_KEY_ID"),
             secret_access_key: secret.map(Secret::new),
         })
+    }
+
+    /// Who may use the Iceberg catalog of the HTTP server; tokens also come from `SLUICE_TOKENS`, one a line.
+    pub(crate) fn iceberg_settings(&self) -> Result<IcebergSettings, Failure> {
+        let key = "serve.tokens_file";
+        let text = match &self.serve.tokens_file {
+            Some(path) => Some(std::fs::read_to_string(path).map_err(|cause| {
+                Failure::usage(format!("cannot read the tokens file `{}`: {cause}", path.display()))
+                    .hint(format!("{key} must name a readable file with one token a line"))
+            })?),
+            None => std::env::var("SLUICE_TOKENS").ok(),
+        };
+        let lines = text.as_deref().unwrap_or_default().lines().map(str::trim);
+        let tokens: Vec<_> = lines.filter(|line| !line.is_empty()).map(Secret::new).collect();
+        if text.is_some() && tokens.is_empty() {
+            return Err(Failure::usage("no token is in what should hold the tokens").hint(format!(
+                "put one token a line into the file that {key} names, or leave the key and SLUICE_TOKENS out"
+            )));
+        }
+        let s3 = &self.serve.s3;
+        let reader_keys = match (&s3.access_key_id, &s3.secret_access_key_file) {
+            (Some(id), Some(path)) => Some(ReaderKeys {
+                access_key_id: id.clone(),
+                secret_access_key: Secret::new(read_secret("serve.s3.secret_access_key_file", path)?),
+            }),
+            (None, None) => None,
+            _ => {
+                return Err(Failure::usage("the keys for clients are incomplete").hint(
+                    "set both serve.s3.access_key_id and serve.s3.secret_access_key_file, or neither",
+                ));
+            }
+        };
+        Ok(IcebergSettings { tokens, s3_endpoint: s3.endpoint.clone(), reader_keys })
     }
 
     /// How the broker is reached.

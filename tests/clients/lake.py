@@ -10,19 +10,22 @@ import duckdb_extensions
 from pyiceberg.catalog.sql import SqlCatalog
 
 
-def open_catalog(data):
-    """The Iceberg SQL catalog `sluice` in the folder `data`, as PyIceberg opens it."""
-    settings = {"uri": f"sqlite:///{os.path.abspath(data)}/catalog.db"}
-    for setting, variable in (
+def store_settings():
+    """How PyIceberg reaches the S3 store of the AWS_* variables; empty without any."""
+    names = (
         ("s3.endpoint", "AWS_ENDPOINT_URL"),
         ("s3.access-key-id", "AWS_ACCESS_KEY_ID"),
         ("s3.secret-access-key", "AWS_SECRET_ACCESS_KEY"),
         ("s3.region", "AWS_REGION"),
-    ):
-        if variable in os.environ:
-            settings[setting] = os.environ[variable]
+    )
+    return {setting: os.environ[variable] for setting, variable in names if variable in os.environ}
+
+
+def open_catalog(data):
+    """The Iceberg SQL catalog `sluice` in the folder `data`, as PyIceberg opens it."""
+    uri = f"sqlite:///{os.path.abspath(data)}/catalog.db"
     # Tables that exist are what is judged: no reader may create any here.
-    return SqlCatalog("sluice", init_catalog_tables="false", **settings)
+    return SqlCatalog("sluice", uri=uri, init_catalog_tables="false", **store_settings())
 
 
 def tables(catalog, namespaces=("bronze", "silver", "gold")):

@@ -61,15 +61,15 @@ fn client(command: &mut Command) {
 }
 
 /// A running `sluice serve`, ended with the test.
-struct Server {
+pub(crate) struct Server {
     running: Option<Started>,
     flight: String,
-    http: String,
+    pub(crate) http: String,
     _lake: Lake,
 }
 
 impl Server {
-    fn start(lake: Lake) -> Self {
+    pub(crate) fn start(lake: Lake) -> Self {
         let mut running = lake.start(&["serve", "--flight", "127.0.0.1:0", "--http", "127.0.0.1:0"]);
         let mut lines = BufReader::new(running.process.stderr.take().unwrap()).lines();
         let mut address = |scheme: &str| -> String {

@@ -2,7 +2,7 @@
 //! it.
 //!
 //! ```text
-//! parts   Kafka, MinIO and the Python environment of the judges, started when the first test asks for them
+//! parts   Kafka, MinIO, PostgreSQL and the Python environment of the judges, started when the first test asks for them
 //! sluice  a lake of one test, and runs of the binary on it
 //! judge   PyIceberg, DuckDB and librdkafka, as scripts in tests/clients
 //! ```
@@ -19,6 +19,7 @@
 
 mod bad_events;
 mod bad_setup;
+mod catalogs;
 mod clients;
 mod compose;
 mod demo;

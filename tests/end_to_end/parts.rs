@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::sync::OnceLock;
 
-/// What `services.sh env` prints: `KAFKA_BOOTSTRAP`, `AWS_…`, `MINIO_…`, `PYTHON`.
+/// What `services.sh env` prints: `KAFKA_BOOTSTRAP`, `AWS_…`, `MINIO_…`, `POSTGRES_…`, `PYTHON`.
 pub(crate) struct Parts(BTreeMap<String, String>);
 
 /// The parts, all of them answering. The first call starts those that do not run.

@@ -505,9 +505,9 @@ postgres_wait() { await postgres postgres_is_ready; }
 names() { # checks the names given and prints them, one a line
   local name
   (($# > 0)) || usage
-  [[ $* != all ]] || set -- kafka minio
+  [[ $* != all ]] || set -- "${servers[@]}"
   for name in "$@"; do
-    [[ $name == kafka || $name == minio ]] || die "unknown service $name: kafka, minio or all"
+    [[ " ${servers[*]} " == *" $name "* ]] || die "unknown service $name: ${servers[*]} or all"
     printf '%s\n' "$name"
   done
 }

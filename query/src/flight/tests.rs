@@ -10,4 +10,4 @@ mod parameters;
 mod sessions;
 mod statements;
 
-pub(crate) use client::{TestServer, count};
+pub(crate) use client::{TestServer, any_ports, count};

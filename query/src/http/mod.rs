@@ -1,6 +1,7 @@
-//! HTTP: for people (`/`), programs (`/api/tables`), orchestrators (`/healthz`, `/readyz`), Prometheus (`/metrics`).
+//! HTTP: for people (`/`), programs (`/api/tables`), orchestrators (`/healthz`, `/readyz`), Prometheus (`/metrics`)
+//! and other engines (`/iceberg`, see [`crate::iceberg`]).
 //!
-//! Everything is read-only and answers JSON except the page and the metrics. Errors are
+//! All but the last is read-only and answers JSON except the page and the metrics. Errors are
 //! `{"error": "..."}` with a fitting status.
 
 mod health;
@@ -16,6 +17,8 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use sluice_catalog::Lake;
 use tokio_util::sync::CancellationToken;
 
+use crate::iceberg;
+
 pub use metrics::install_metrics;
 pub(crate) use metrics::{recorder, upkeep};
 
@@ -28,6 +31,8 @@ pub(crate) struct Site {
     pub(crate) flight: SocketAddr,
     /// Cancelled when the server stops: it is alive still, but no longer ready.
     pub(crate) stop: CancellationToken,
+    /// The catalog behind `/iceberg`.
+    pub(crate) iceberg: iceberg::Catalog,
 }
 
 /// All routes.
@@ -38,6 +43,7 @@ pub(crate) fn router(site: Site) -> Router {
         .route("/readyz", get(health::ready))
         .route("/metrics", get(metrics::show))
         .route("/api/tables", get(tables::list))
+        .nest("/iceberg", iceberg::router(site.iceberg.clone()))
         .with_state(site)
 }
 

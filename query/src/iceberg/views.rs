@@ -1,0 +1,97 @@
+//! Views: list, create, load, change, rename, drop.
+
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use serde_json::Value;
+use sluice_catalog::{Renamed, ViewChange, ViewRequest};
+
+use super::Catalog;
+use super::answer;
+use super::fault::{Answer, Body, Fault};
+use super::names::{Page, from_path, in_path};
+use super::namespaces::properties;
+use super::tables::{Rename, identifiers};
+
+pub(super) async fn list(
+    State(catalog): State<Catalog>,
+    Path(namespace): Path<String>,
+    Query(page): Query<Page>,
+) -> Answer<Json<Value>> {
+    let namespace = from_path(&namespace);
+    properties(&catalog, &namespace).await?;
+    identifiers(&page, catalog.lake.views(&namespace).await?)
+}
+
+pub(super) async fn create(
+    State(catalog): State<Catalog>,
+    Path(namespace): Path<String>,
+    Body(request): Body<ViewRequest>,
+) -> Answer<Json<Value>> {
+    let name = in_path(&namespace, request.name())?;
+    properties(&catalog, name.namespace()).await?;
+    match catalog.lake.create_view_requested(&name, request).await? {
+        Ok(true) => {
+            let view = catalog.lake.view_state(&name).await?.ok_or_else(|| Fault::no_view(&name))?;
+            answer::view(&view)
+        }
+        Ok(false) => Err(Fault::exists(name)),
+        Err(reason) => Err(Fault::bad_request(reason)),
+    }
+}
+
+pub(super) async fn load(
+    State(catalog): State<Catalog>,
+    Path((namespace, view)): Path<(String, String)>,
+) -> Answer<Json<Value>> {
+    let name = in_path(&namespace, &view)?;
+    let view = catalog.lake.view_state(&name).await?.ok_or_else(|| Fault::no_view(&name))?;
+    answer::view(&view)
+}
+
+pub(super) async fn exists(
+    State(catalog): State<Catalog>,
+    Path((namespace, view)): Path<(String, String)>,
+) -> Answer<StatusCode> {
+    let name = in_path(&namespace, &view)?;
+    match catalog.lake.view_state(&name).await? {
+        Some(_) => Ok(StatusCode::NO_CONTENT),
+        None => Err(Fault::no_view(&name)),
+    }
+}
+
+pub(super) async fn change(
+    State(catalog): State<Catalog>,
+    Path((namespace, view)): Path<(String, String)>,
+    Body(change): Body<ViewChange>,
+) -> Answer<Json<Value>> {
+    let name = in_path(&namespace, &view)?;
+    match catalog.lake.change_view(&name, change).await? {
+        Some(Ok(view)) => answer::view(&view),
+        Some(Err((true, reason))) => Err(Fault::conflict(reason)),
+        Some(Err((false, reason))) => Err(Fault::bad_request(reason)),
+        None => Err(Fault::no_view(&name)),
+    }
+}
+
+pub(super) async fn drop(
+    State(catalog): State<Catalog>,
+    Path((namespace, view)): Path<(String, String)>,
+) -> Answer<StatusCode> {
+    let name = in_path(&namespace, &view)?;
+    if catalog.lake.view_state(&name).await?.is_none() {
+        return Err(Fault::no_view(&name));
+    }
+    catalog.lake.drop_view(&name).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+pub(super) async fn rename(State(catalog): State<Catalog>, Body(rename): Body<Rename>) -> Answer<StatusCode> {
+    let (from, to) = (rename.source.table_name()?, rename.destination.table_name()?);
+    properties(&catalog, to.namespace()).await?;
+    match catalog.lake.rename_view(&from, &to).await? {
+        Renamed::Done => Ok(StatusCode::NO_CONTENT),
+        Renamed::Missing => Err(Fault::no_view(&from)),
+        Renamed::Taken => Err(Fault::exists(to)),
+    }
+}

@@ -1,0 +1,70 @@
+//! One lake behind three kinds of catalog: SQLite, PostgreSQL, and the Iceberg REST protocol on top of them.
+//!
+//! Sluice writes through each, other engines write over REST, and each sees what the others wrote.
+
+use crate::clients::Server;
+use crate::judge::judge;
+use crate::parts::parts;
+use crate::sluice::{Lake, unique};
+
+/// The same lake, its catalog in PostgreSQL under a name of its own; gives that name.
+fn on_postgres(lake: Lake) -> (Lake, String) {
+    let name = unique("catalog");
+    let lake = lake
+        .with("SLUICE_LAKE_CATALOG", parts().get("POSTGRES_URL"))
+        .with("SLUICE_LAKE_NAME", &name)
+        .with("PGPASSWORD", parts().get("POSTGRES_PASSWORD"));
+    (lake, name)
+}
+
+/// A second handle of the lake, since a server keeps its own.
+fn twin(lake: &Lake) -> Lake {
+    let again = lake.environment().iter().fold(Lake::on_disk(), |twin, (name, value)| twin.with(name, value));
+    // The last one given wins over the folder of the handle.
+    again.with("SLUICE_DATA", lake.dir().to_str().unwrap())
+}
+
+#[test]
+fn other_engines_use_the_rest_catalog_over_sqlite() {
+    let lake = Lake::on_s3();
+    let server = Server::start(twin(&lake));
+    let direct = format!("sqlite:///{}/catalog.db", lake.dir().display());
+    let uri = format!("http://{}/iceberg", server.http);
+    judge("rest_catalog.py", &lake, &[&uri, &direct, "sluice"]);
+}
+
+#[test]
+fn other_engines_use_the_rest_catalog_over_postgresql() {
+    let (lake, name) = on_postgres(Lake::on_s3());
+    let server = Server::start(twin(&lake));
+    let direct = parts().get("POSTGRES_URL").replace("postgresql://", "postgresql+psycopg2://");
+    let uri = format!("http://{}/iceberg", server.http);
+    judge("rest_catalog.py", &lake, &[&uri, &direct, &name]);
+    let found = lake.succeed(&["sql", "select count(*) as n from rest.plain", "--json"]).json_lines();
+    assert_eq!(found[0]["n"], 12, "Sluice reads what others wrote: {found:?}");
+}
+
+#[test]
+fn sluice_uses_postgresql_and_the_rest_catalog_over_it_as_one() {
+    let (lake, _) = on_postgres(Lake::on_s3());
+    let server = Server::start(twin(&lake));
+    let over_rest = twin(&lake).with("SLUICE_LAKE_CATALOG", &format!("http://{}/iceberg", server.http));
+    let count = |lake: &Lake| {
+        let rows = lake.succeed(&["sql", "select count(*) as n, max(id) as id from bronze.rows", "--json"]);
+        let rows = rows.json_lines();
+        (rows[0]["n"].as_i64().unwrap(), rows[0]["id"].as_i64().unwrap())
+    };
+    over_rest.file("rows.csv", "id,name\n1,a\n2,b\n");
+    over_rest.succeed(&["load", "csv", "rows.csv", "--table", "bronze.rows"]);
+    assert_eq!((count(&lake), count(&over_rest)), ((2, 2), (2, 2)));
+    let doctor = over_rest.run(&["doctor"]);
+    assert!(doctor.stdout.contains("REST http://"), "{doctor}");
+}
+
+#[test]
+fn a_database_that_is_away_is_named_without_its_password() {
+    let lake = Lake::on_disk().with("SLUICE_LAKE_CATALOG", "postgresql://u:hush-hush@127.0.0.1:1/lake");
+    let run = lake.run(&["tables"]);
+    assert_eq!(run.status.code(), Some(1), "{run}");
+    assert!(run.stderr.contains("start the database") && !run.stderr.contains("hush-hush"), "{run}");
+}
