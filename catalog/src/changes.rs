@@ -47,9 +47,21 @@ pub struct TableChange {
     requirements: Vec<TableRequirement>,
     #[serde(default)]
     updates: Vec<TableUpdate>,
+    /// The metadata location that the change was computed from, if any other is a conflict.
+    #[serde(skip)]
+    base: Option<String>,
 }
 
 impl TableChange {
+    /// A change that was computed from `base` and is right on no other state.
+    pub(crate) fn on(
+        base: &TableSnapshot,
+        requirements: Vec<TableRequirement>,
+        updates: Vec<TableUpdate>,
+    ) -> Self {
+        Self { requirements, updates, base: Some(base.metadata_location().to_owned()) }
+    }
+
     /// Whether the table shall be created by this change.
     pub fn creates(&self) -> bool {
         self.requirements.contains(&TableRequirement::NotExist)
@@ -204,6 +216,10 @@ async fn stage(lake: &Lake, table: &TableName, change: &TableChange, now: DateTi
     let Some(base) = lake.find(table).await? else {
         return Ok(Staged::Ended(ChangeOutcome::Missing { table: table.clone() }));
     };
+    if change.base.as_ref().is_some_and(|location| location != base.metadata_location()) {
+        let reason = "the table changed since the change was computed".to_owned();
+        return Ok(Staged::Ended(ChangeOutcome::Conflict { reason }));
+    }
     for requirement in &change.requirements {
         if let Err(unmet) = requirement.check(Some(base.metadata())) {
             if apply::landed(base.metadata(), &change.updates) {

@@ -22,6 +22,7 @@ mod files;
 mod fixture;
 mod lake;
 mod local_store;
+pub mod maintain;
 mod name;
 mod names;
 mod offsets;

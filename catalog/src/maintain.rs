@@ -1,0 +1,28 @@
+//! Maintenance: a table that is written all day stays small, and fast to read.
+//!
+//! ```text
+//! TableSnapshot + Policy -> plan (which small files become large ones)      the engine rewrites them
+//!                        -> manifests (many small ones into few, by partition)
+//!                        -> expire (old snapshots, then the files that only they led to)
+//!                        -> orphans (files that nothing leads to, old enough)
+//! ```
+//!
+//! Invariants:
+//! - What a table holds never changes: maintenance makes the same rows cheaper to find.
+//! - A file is deleted only when no snapshot, branch, tag or metadata file of the table's log leads to it, and only
+//!   after the commit that gave it up is certain. After an unknown outcome nothing is deleted.
+//! - A run that breaks off leaves nothing worse than orphans.
+//! - There is no clock here: `now` is an argument.
+
+mod consumers;
+mod expire;
+mod orphans;
+mod policy;
+mod reach;
+#[cfg(test)]
+mod tests;
+
+pub use consumers::{CURSOR, Cursors};
+pub use expire::{Expired, expire};
+pub use orphans::{Orphans, remove_orphans};
+pub use policy::Policy;
