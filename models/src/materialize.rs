@@ -19,7 +19,6 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use futures::StreamExt;
 use sluice_catalog::{
     Commit, CommitOutcome, OffsetRange, Operation, SourceId, SourceRanges, StagedFiles, TableSnapshot, View,
     WriterSettings,
@@ -168,6 +167,7 @@ async fn table(run: &Run, node: &Node, token: Uuid) -> Result<Attempt> {
         return Ok(Attempt::Done(Built::nothing_new()));
     }
     let session = increment.session().cloned().unwrap_or_else(|| run.session());
+    let mut properties = increment.properties();
     let statement = prepare(&session, &compiled).await?;
     let spec = spec(run, node, &statement.schema());
     let changed = existing.as_ref().map(|table| difference(table, &spec)).transpose()?.flatten();
@@ -176,38 +176,18 @@ async fn table(run: &Run, node: &Node, token: Uuid) -> Result<Attempt> {
             let fact = format!("the model's columns are not those of {}: {difference}", node.table);
             return Err(problem(node, fact, "build it once with --full-refresh, which replaces the table"));
         }
-        // The old table goes before the new one is written: only when nothing speaks against the new one.
-        let (verdict, checks) = rehearse(run, node, &session, &compiled, &statement).await?;
-        if verdict != Verdict::Publish {
-            return Ok(Attempt::Done(Built::refused(node, verdict, checks)));
-        }
-        lake.drop_table(&node.table).await?;
-        existing = None;
+        // The new columns are committed with the new rows; until then readers have the old ones.
+        existing = existing.map(|table| table.redefined(&spec)).transpose()?;
+        properties.extend(spec.properties.clone());
     }
     let target = Target::prepare(run, node, existing, spec).await?;
     let job = Job { node, target: &target, compiled: &compiled, statement: &statement, append, token };
-    let tried = write(run, job, increment.properties()).await;
+    let tried = write(run, job, properties).await;
     let published = matches!(&tried, Ok(Attempt::Done(built)) if built.verdict == Verdict::Publish);
     if !published {
         target.take_back(run).await?;
     }
     tried
-}
-
-/// Runs the query and the checks without keeping anything.
-async fn rehearse(
-    run: &Run,
-    node: &Node,
-    session: &Session,
-    compiled: &Compiled,
-    statement: &Statement,
-) -> Result<(Verdict, Vec<CheckResult>)> {
-    let mut stream =
-        session.execute(statement, Vec::new()).await.map_err(|error| compiled.problem(&error))?;
-    while let Some(batch) = stream.next().await {
-        drop(batch.map_err(|error| compiled.problem(&error.into()))?);
-    }
-    audit(run, session, node, &compiled.relation()).await
 }
 
 /// Stages, checks and commits.
