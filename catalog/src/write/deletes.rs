@@ -206,6 +206,12 @@ fn unwritable(table: &TableSnapshot, cause: String) -> Error {
 }
 
 impl StagedDeletes {
+    /// Files that another engine is said to have written.
+    #[cfg(test)]
+    pub(crate) fn of(files: Vec<(i32, DataFile)>, table_uuid: Uuid) -> Self {
+        Self { files, targets: Vec::new(), table_uuid }
+    }
+
     /// The delete files, each with the partition spec that its partition values belong to.
     pub fn files(&self) -> &[(i32, DataFile)] {
         &self.files

@@ -2,12 +2,15 @@
 
 use std::sync::Arc;
 
+use iceberg::spec::{DataContentType, DataFileBuilder, DataFileFormat};
+
 use super::changes::{by_status, changes, commit_of, positions, status, table};
 use super::state::{self, data};
 use super::*;
 use crate::fixture::{at, lake, staged, token};
 use crate::lake::Lake;
 use crate::snapshot::LiveFile;
+use crate::write::StagedDeletes;
 
 /// Lands a change of another writer.
 async fn meanwhile(lake: &Lake, operation: Operation, files: Option<StagedFiles>, number: u128) {
@@ -216,4 +219,79 @@ async fn a_snapshot_outside_the_history_is_a_conflict() {
         refusal(&fixture.lake, &base, Operation::ChangeRows(unknown), true).await,
         "no longer in its history",
     );
+}
+
+/// Another engine deletes rows by value, in the partition of `like` or everywhere.
+async fn delete_by_value_meanwhile(lake: &Lake, base: &TableSnapshot, like: &LiveFile, number: u128) {
+    let file = DataFileBuilder::default()
+        .content(DataContentType::EqualityDeletes)
+        .file_path(format!("{}/data/values-{number}.parquet", base.metadata().location()))
+        .file_format(DataFileFormat::Parquet)
+        .partition(like.data_file.partition().clone())
+        .partition_spec_id(like.partition_spec_id)
+        .record_count(1)
+        .file_size_in_bytes(10)
+        .equality_ids(Some(vec![1]))
+        .build()
+        .unwrap();
+    let deletes = StagedDeletes::of(vec![(like.partition_spec_id, file)], base.metadata().uuid());
+    let change = RowChanges { deletes: Some(deletes), scope: Scope::ReadFiles, ..changes(base, vec![]) };
+    meanwhile(lake, Operation::ChangeRows(change), None, number).await;
+}
+
+#[tokio::test]
+async fn a_delete_by_value_reaches_its_partition_or_an_unpartitioned_table() {
+    for (partition_by, other, conflict) in
+        [(by_status(), false, true), (by_status(), true, false), (vec![], false, true)]
+    {
+        let fixture = lake().await;
+        let base = table(&fixture.lake, partition_by, &[0..9]).await;
+        let files = data(&base).await;
+        let like = if other { &files[1] } else { &files[0] };
+        delete_by_value_meanwhile(&fixture.lake, &base, like, 73).await;
+        let change = Operation::ChangeRows(changes(&base, vec![files[0].clone()]));
+        let reason = refusal(&fixture.lake, &base, change, true).await;
+        assert_eq!(reason.is_some(), conflict, "{other}: {reason:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_rewrite_survives_deletes_by_value_because_its_output_is_older() {
+    let fixture = lake().await;
+    let base = table(&fixture.lake, vec![], &[0..9]).await;
+    let inputs = data(&base).await;
+    delete_by_value_meanwhile(&fixture.lake, &base, &inputs[0], 73).await;
+    let rewrite = Rewrite { read_snapshot: base.snapshot_id().unwrap(), inputs };
+    assert_eq!(refusal(&fixture.lake, &base, Operation::Rewrite(rewrite), true).await, None);
+    let now = fixture.lake.load(&name("orders")).await.unwrap();
+    let (data, deletes) = (data(&now).await, state::deletes(&now).await);
+    assert_eq!(deletes.len(), 1, "a delete that still applies stays");
+    assert!(data[0].sequence_number < deletes[0].sequence_number, "it still applies");
+    assert_eq!(summary(&now, "total-equality-deletes").as_deref(), Some("1"));
+}
+
+#[tokio::test]
+async fn a_rewrite_keeps_a_delete_file_that_an_older_output_still_needs() {
+    for (overtaken, conflict) in [(true, true), (false, false)] {
+        let fixture = lake().await;
+        let lake = &fixture.lake;
+        let read = table(lake, vec![], &[0..3, 3..6]).await;
+        let files = data(&read).await;
+        delete_by_value_meanwhile(lake, &read, &files[0], 73).await;
+        let base = lake.load(&name("orders")).await.unwrap();
+        if overtaken {
+            // Computed before the delete came, landed after it.
+            rewrite_meanwhile(lake, &read, vec![files[1].clone()], 3..6).await;
+        }
+        let inputs = [state::deletes(&base).await, vec![files[0].clone()]].concat();
+        let rewrite = Rewrite { read_snapshot: base.snapshot_id().unwrap(), inputs };
+        let reason = refusal(lake, &base, Operation::Rewrite(rewrite), true).await;
+        assert_eq!(reason.is_some(), conflict, "{reason:?}");
+        if overtaken {
+            says(reason, "needs a delete file");
+        } else {
+            let now = lake.load(&name("orders")).await.unwrap();
+            assert!(state::deletes(&now).await.is_empty());
+        }
+    }
 }
