@@ -60,17 +60,10 @@ impl Tally {
         self.partitions.insert((spec_id, file.partition().clone()));
     }
 
-    /// The summary; `previous` is the parent's, `replaced` says that nothing of the parent stays live.
-    pub(super) fn summary(
-        &self,
-        operation: Operation,
-        previous: Option<&Summary>,
-        replaced: bool,
-        entries: &[(String, String)],
-    ) -> Summary {
+    /// Name when added, name when removed, name of the total if there is one, and the two counts.
+    fn counts(&self) -> [(&'static str, &'static str, &'static str, u64, u64); 8] {
         let (added, removed) = (&self.added, &self.removed);
-        // Name when added, name when removed, name of the total if there is one, and the two counts.
-        let counts = [
+        [
             ("added-records", "deleted-records", "total-records", added.records, removed.records),
             (
                 "added-data-files",
@@ -115,13 +108,23 @@ impl Tally {
                 added.equality_deletes,
                 removed.equality_deletes,
             ),
-        ];
+        ]
+    }
+
+    /// The summary; `previous` is the parent's, `replaced` says that nothing of the parent stays live.
+    pub(super) fn summary(
+        &self,
+        operation: Operation,
+        previous: Option<&Summary>,
+        replaced: bool,
+        entries: &[(String, String)],
+    ) -> Summary {
         let mut properties = HashMap::from([
             ("engine-name".to_owned(), "sluice".to_owned()),
             ("engine-version".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
             ("changed-partition-count".to_owned(), self.partitions.len().to_string()),
         ]);
-        for (name_added, name_removed, name_total, added, removed) in counts {
+        for (name_added, name_removed, name_total, added, removed) in self.counts() {
             for (name, count) in [(name_added, added), (name_removed, removed)] {
                 if count > 0 {
                     properties.insert(name.to_owned(), count.to_string());
