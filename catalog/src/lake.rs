@@ -98,6 +98,26 @@ impl Lake {
     ) -> Result<Self> {
         settings.warehouse = warehouse.root().to_owned();
         let catalog = catalogs::open(&settings).await?;
+        Ok(Self::over(settings, warehouse, store, catalog))
+    }
+
+    /// A lake over a given store and catalog.
+    #[cfg(test)]
+    pub(crate) async fn open_with(
+        settings: LakeSettings,
+        store: Arc<dyn ObjectStore>,
+        catalog: Arc<dyn Catalog>,
+    ) -> Result<Self> {
+        let warehouse = Warehouse::resolve(&settings.warehouse).await?;
+        Ok(Self::over(settings, warehouse, store, catalog))
+    }
+
+    fn over(
+        settings: LakeSettings,
+        warehouse: Warehouse,
+        store: Arc<dyn ObjectStore>,
+        catalog: Arc<dyn Catalog>,
+    ) -> Self {
         let warehouse = Arc::new(warehouse);
         let storage = LakeStorage::new(store.clone(), warehouse.clone());
         let metadata = Cache::builder()
@@ -115,7 +135,7 @@ impl Lake {
             views: Cache::new(VIEW_CACHE_ENTRIES),
             metadata,
         };
-        Ok(Self { inner: Arc::new(inner) })
+        Self { inner: Arc::new(inner) }
     }
 
     /// The shared parts.

@@ -29,6 +29,8 @@ mod offsets;
 mod refs;
 mod schema;
 mod settings;
+#[cfg(test)]
+mod simulation;
 mod snapshot;
 mod spec;
 mod storage;
