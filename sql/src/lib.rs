@@ -10,7 +10,7 @@
 //!
 //! Invariants:
 //! - One statement sees one state of each table: it is pinned when the statement is prepared.
-//! - Statements only read. Writing is the work of `ingest` and `models`, through `sluice-catalog`.
+//! - Statements only read, unless the session was allowed to write; then each is one commit ([`write`]).
 //! - No text can abort the process: it is measured before it is parsed, and planned and run on deep stacks.
 //! - Results are streamed, never collected; dropping the stream ends the query.
 //! - What leaves has plain types, in schemas and batches alike.
@@ -29,6 +29,7 @@ mod text;
 mod types;
 mod unfold;
 mod workers;
+mod write;
 
 #[cfg(test)]
 mod tests;
@@ -40,3 +41,4 @@ pub use error::{Complaint, Error, Place, Result};
 pub use session::Session;
 pub use statement::Statement;
 pub use types::{plain_batch, plain_schema, plain_type};
+pub use write::{Change, Changed, Command, Writes};

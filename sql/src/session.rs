@@ -11,6 +11,7 @@ use crate::engine::Engine;
 use crate::error::Result;
 use crate::statement::Statement;
 use crate::table::Reading;
+use crate::write::{Change, Changed, Command, Writes};
 
 /// Default namespace, and the tables that read something else than the catalog's current state.
 ///
@@ -20,11 +21,12 @@ pub struct Session {
     engine: Engine,
     namespace: String,
     readings: Arc<BTreeMap<TableName, Reading>>,
+    writes: Option<Writes>,
 }
 
 impl Session {
     pub(crate) fn new(engine: Engine, namespace: String) -> Self {
-        Self { engine, namespace, readings: Arc::default() }
+        Self { engine, namespace, readings: Arc::default(), writes: None }
     }
 
     /// The engine it belongs to.
@@ -41,6 +43,13 @@ impl Session {
     #[must_use]
     pub fn with_namespace(mut self, namespace: &str) -> Self {
         namespace.clone_into(&mut self.namespace);
+        self
+    }
+
+    /// The same session, allowed to change tables: see [`Session::command`].
+    #[must_use]
+    pub fn with_writes(mut self, writes: Writes) -> Self {
+        self.writes = Some(writes);
         self
     }
 
@@ -110,5 +119,28 @@ impl Session {
     pub async fn sql(&self, sql: &str) -> Result<SendableRecordBatchStream> {
         let statement = self.prepare(sql).await?;
         self.execute(&statement, Vec::new()).await
+    }
+
+    /// Plans one statement of either kind. One that writes is refused, as [`Session::prepare`] does, unless the
+    /// session has [`Writes`].
+    ///
+    /// # Errors
+    /// As [`Session::prepare`].
+    pub async fn command(&self, sql: &str) -> Result<Command> {
+        if let Some(writes) = &self.writes
+            && let Some(change) = Change::prepare(self.clone(), writes.clone(), sql.to_owned()).await?
+        {
+            return Ok(Command::Write(change));
+        }
+        self.prepare(sql).await.map(Command::Read)
+    }
+
+    /// Carries out a change: one commit, or none. It looks at the tables anew, so that a change that is carried
+    /// out twice changes twice.
+    ///
+    /// # Errors
+    /// When nothing was changed; [`crate::Error::Lake`] says so if it cannot tell.
+    pub async fn change(&self, change: &Change, parameters: Vec<ScalarValue>) -> Result<Changed> {
+        change.run(parameters).await
     }
 }

@@ -88,7 +88,7 @@ impl Statement {
         engine: &Engine,
         parameters: Vec<ScalarValue>,
     ) -> Result<SendableRecordBatchStream> {
-        let values = self.bind(parameters)?;
+        let values = bind(parameters, &self.inner.planned)?;
         let inner = Arc::clone(&self.inner);
         let physical = async move {
             let mut state = inner.state.clone();
@@ -107,26 +107,25 @@ impl Statement {
         };
         Ok(engine.workers().stream(self.schema(), plain))
     }
+}
 
-    /// Casts each value to the type that the plan takes.
-    fn bind(&self, values: Vec<ScalarValue>) -> Result<Vec<ScalarValue>> {
-        let wanted = &self.inner.planned;
-        if values.len() != wanted.len() {
-            let message =
-                format!("the statement has {} parameters, {} values were given", wanted.len(), values.len());
-            return Err(Error::Plan(Complaint::new(message).remedy("bind one value to each marker")));
-        }
-        let cast = |(at, (value, to)): (usize, (ScalarValue, &DataType))| {
-            value.cast_to(to).map_err(|_| {
-                let from = value.data_type();
-                Error::Plan(Complaint::new(format!(
-                    "parameter ${} is {to}; a value of type {from} does not fit",
-                    at + 1
-                )))
-            })
-        };
-        values.into_iter().zip(wanted).enumerate().map(cast).collect()
+/// Casts each value to the type that the plan takes.
+pub(crate) fn bind(values: Vec<ScalarValue>, wanted: &[DataType]) -> Result<Vec<ScalarValue>> {
+    if values.len() != wanted.len() {
+        let message =
+            format!("the statement has {} parameters, {} values were given", wanted.len(), values.len());
+        return Err(Error::Plan(Complaint::new(message).remedy("bind one value to each marker")));
     }
+    let cast = |(at, (value, to)): (usize, (ScalarValue, &DataType))| {
+        value.cast_to(to).map_err(|_| {
+            let from = value.data_type();
+            Error::Plan(Complaint::new(format!(
+                "parameter ${} is {to}; a value of type {from} does not fit",
+                at + 1
+            )))
+        })
+    };
+    values.into_iter().zip(wanted).enumerate().map(cast).collect()
 }
 
 async fn plan(session: Session, sql: String) -> Result<Inner> {
@@ -207,7 +206,10 @@ fn refused(what: &str) -> Error {
 
 /// Gives each parameter a type: that of what it is compared with or cast to, else a whole number for LIMIT
 /// and OFFSET, else text. One number has one type, wherever it stands: the first that was found.
-fn type_parameters(plan: LogicalPlan, markers: usize) -> Result<(LogicalPlan, Vec<DataType>)> {
+pub(crate) fn type_parameters(
+    plan: LogicalPlan,
+    markers: usize,
+) -> Result<(LogicalPlan, Vec<DataType>)> {
     if markers == 0 {
         return Ok((plan, Vec::new()));
     }

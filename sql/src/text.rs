@@ -9,6 +9,7 @@ use datafusion::error::DataFusionError;
 use datafusion::sql::parser::{DFParserBuilder, Statement};
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::keywords::Keyword;
+use datafusion::sql::sqlparser::parser::Parser;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer, Word};
 
 use crate::error::{Complaint, Error, Place, Result};
@@ -54,6 +55,27 @@ impl<'a> Text<'a> {
     /// The number of parameters: the highest marker.
     pub(crate) fn markers(&self) -> usize {
         self.markers
+    }
+
+    /// The text as given.
+    pub(crate) fn sql(&self) -> &'a str {
+        self.sql
+    }
+
+    /// The word that the statement begins with, if it is one that the language reserves.
+    pub(crate) fn first_keyword(&self) -> Keyword {
+        let words = self.tokens.iter().find(|token| !matches!(token.token, Token::Whitespace(_)));
+        match words.map(|token| &token.token) {
+            Some(Token::Word(word)) => word.keyword,
+            _ => Keyword::NoKeyword,
+        }
+    }
+
+    /// The tokens, their markers numbered, for a grammar that the library has not.
+    pub(crate) fn parser(&self) -> Parser<'static> {
+        Parser::new(&GenericDialect {})
+            .with_recursion_limit(NESTING_MAX)
+            .with_tokens_with_locations(self.tokens.clone())
     }
 
     /// Where a name stands in the text: the first token that spells it.
