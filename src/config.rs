@@ -157,6 +157,8 @@ impl Default for QueryConfig {
 pub(crate) struct ServeConfig {
     pub(crate) flight: std::net::SocketAddr,
     pub(crate) http: std::net::SocketAddr,
+    /// Whether statements of Flight SQL clients may change tables; nobody signs in yet.
+    pub(crate) allow_writes: bool,
     /// A file of bearer tokens for `/iceberg`, one a line.
     pub(crate) tokens_file: Option<PathBuf>,
     pub(crate) s3: ReaderConfig,
@@ -177,7 +179,13 @@ pub(crate) struct ReaderConfig {
 impl Default for ServeConfig {
     fn default() -> Self {
         let loopback = |port| std::net::SocketAddr::from(([127, 0, 0, 1], port));
-        Self { flight: loopback(50051), http: loopback(8080), tokens_file: None, s3: ReaderConfig::default() }
+        Self {
+            flight: loopback(50051),
+            http: loopback(8080),
+            allow_writes: false,
+            tokens_file: None,
+            s3: ReaderConfig::default(),
+        }
     }
 }
 

@@ -1,12 +1,14 @@
 //! The parts that commands are made of: the lake, the engine, the model project.
 
 use std::path::Path;
+use std::sync::Arc;
 
-use sluice_catalog::Lake;
+use sluice_catalog::{Lake, WriterSettings};
 use sluice_models::Project;
-use sluice_sql::{Engine, EngineSettings};
+use sluice_sql::{Engine, EngineSettings, Writes};
 
 use crate::config::Config;
+use crate::edge;
 use crate::failure::Failure;
 
 /// Opens the configured lake; the folder of an embedded one is created.
@@ -27,6 +29,11 @@ pub(crate) fn engine_over(lake: Lake, config: &Config) -> Result<Engine, Failure
         settings.target_partitions = config.query.threads;
     }
     Ok(Engine::new(lake, settings)?)
+}
+
+/// The permission to change tables through SQL.
+pub(crate) fn writes() -> Writes {
+    Writes { now: Arc::new(edge::now), id: Arc::new(edge::new_id), files: WriterSettings::default() }
 }
 
 /// `shop` and `olist` are built in; anything else is a folder with a `dbt_project.yml`.

@@ -51,6 +51,7 @@ pub(crate) fn settings(config: &Config) -> Result<ServeSettings, Failure> {
     Ok(ServeSettings {
         flight: config.serve.flight,
         http: config.serve.http,
+        writes: config.serve.allow_writes.then(parts::writes),
         iceberg: config.iceberg_settings()?,
         ..ServeSettings::default()
     })

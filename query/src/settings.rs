@@ -5,6 +5,7 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use sluice_catalog::Secret;
+use sluice_sql::Writes;
 
 /// Settings of both servers. The default listens on loopback only.
 #[derive(Clone, Debug)]
@@ -25,6 +26,9 @@ pub struct ServeSettings {
     pub stream_idle_max: Duration,
     /// Largest message a client may send (default 64 MiB: a batch of bound parameters).
     pub message_bytes_max: usize,
+    /// What statements that write are given; `None` (the default) makes the server read only. Whoever reaches
+    /// the port may write then: nobody signs in yet.
+    pub writes: Option<Writes>,
     /// Longest SQL text (default 1 MiB).
     pub sql_bytes_max: usize,
     /// The Iceberg REST catalog at `/iceberg` of the HTTP server.
@@ -62,6 +66,7 @@ impl Default for ServeSettings {
             queue_wait_max: Duration::from_secs(30),
             stream_idle_max: Duration::from_secs(15 * 60),
             message_bytes_max: 64 << 20,
+            writes: None,
             sql_bytes_max: 1 << 20,
             iceberg: IcebergSettings::default(),
         }

@@ -206,10 +206,7 @@ fn refused(what: &str) -> Error {
 
 /// Gives each parameter a type: that of what it is compared with or cast to, else a whole number for LIMIT
 /// and OFFSET, else text. One number has one type, wherever it stands: the first that was found.
-pub(crate) fn type_parameters(
-    plan: LogicalPlan,
-    markers: usize,
-) -> Result<(LogicalPlan, Vec<DataType>)> {
+pub(crate) fn type_parameters(plan: LogicalPlan, markers: usize) -> Result<(LogicalPlan, Vec<DataType>)> {
     if markers == 0 {
         return Ok((plan, Vec::new()));
     }

@@ -7,6 +7,7 @@ mod pruning;
 mod readings;
 mod statements;
 mod views;
+mod writes;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -23,8 +23,12 @@ use std::fmt;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use datafusion::arrow::datatypes::DataType;
+use datafusion::arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
+use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::execution::SendableRecordBatchStream;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::scalar::ScalarValue;
+use futures::stream;
 use sluice_catalog::{Commit, CommitOutcome, StagedFiles, TableName, TableSnapshot, WriterSettings};
 use uuid::Uuid;
 
@@ -135,7 +139,7 @@ async fn check(session: Session, writes: Writes, sql: String) -> Result<Option<I
     let markers = text.markers();
     let context = Context { session: &session, writes: &writes, text: &text };
     let planned = match &written {
-        Written::Insert(insert) => insert::plan(&context, insert).await?.parameters,
+        Written::Insert(insert) => insert::plan(&context, insert).await?.rows.parameters,
         other if markers > 0 => {
             let message = format!("{} takes no parameters", other.name());
             return Err(Error::Plan(Complaint::new(message).remedy("write the values into the statement")));
@@ -204,7 +208,8 @@ impl Context<'_> {
             CommitOutcome::Committed(_) | CommitOutcome::AlreadyCommitted(_) => Ok(None),
             CommitOutcome::Conflicted { reason, .. } => Ok(Some(reason)),
             CommitOutcome::Fenced { table, .. } => {
-                let message = format!("the commit to `{table}` was refused by a fence that it did not ask for");
+                let message =
+                    format!("the commit to `{table}` was refused by a fence that it did not ask for");
                 Err(Error::Internal(Complaint::new(message)))
             }
         }
@@ -225,6 +230,32 @@ impl Context<'_> {
 impl Changed {
     fn nothing(statement: &'static str, subject: impl fmt::Display) -> Self {
         Self { statement, subject: subject.to_string(), inserted: 0, updated: 0, deleted: 0 }
+    }
+
+    /// The columns of [`Changed::stream`].
+    pub fn schema() -> SchemaRef {
+        let text = |name| Field::new(name, DataType::Utf8, true);
+        let rows = |name| Field::new(name, DataType::Int64, true);
+        let fields =
+            vec![text("statement"), text("subject"), rows("inserted"), rows("updated"), rows("deleted")];
+        Arc::new(Schema::new(fields))
+    }
+
+    /// The answer as a result of one row.
+    pub fn stream(&self) -> SendableRecordBatchStream {
+        let text = |value: &str| -> ArrayRef { Arc::new(StringArray::from(vec![value])) };
+        let rows = |rows: u64| -> ArrayRef {
+            Arc::new(Int64Array::from(vec![i64::try_from(rows).unwrap_or(i64::MAX)]))
+        };
+        let columns = vec![
+            text(self.statement),
+            text(&self.subject),
+            rows(self.inserted),
+            rows(self.updated),
+            rows(self.deleted),
+        ];
+        let batch = RecordBatch::try_new(Self::schema(), columns).map_err(Into::into);
+        Box::pin(RecordBatchStreamAdapter::new(Self::schema(), stream::iter([batch])))
     }
 
     /// Rows that were inserted, updated or deleted.

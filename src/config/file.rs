@@ -43,6 +43,7 @@ pub(super) const KEYS: &[&str] = &[
     "serve.s3.endpoint",
     "serve.s3.access_key_id",
     "serve.s3.secret_access_key_file",
+    "serve.allow_writes",
 ];
 
 /// Keys below which any name is allowed: librdkafka's own option names.

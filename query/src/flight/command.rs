@@ -48,7 +48,9 @@ pub(crate) enum Write {
     /// Parameters for this handle.
     Bind(Bytes),
     /// SQL that changes data.
-    Update,
+    Update(String),
+    /// A prepared statement that changes data, and maybe its parameters.
+    UpdatePrepared(Bytes),
     /// Rows for a table.
     Ingest,
 }
@@ -70,7 +72,7 @@ pub(crate) fn read(message: &[u8]) -> Result<Read> {
         | Command::CommandGetImportedKeys(_)
         | Command::CommandGetCrossReference(_) => Read::Metadata(Metadata::ForeignKeys),
         Command::CommandStatementUpdate(_) | Command::CommandPreparedStatementUpdate(_) => {
-            return Err(Fault::ReadOnly { what: "an update" });
+            return Err(Fault::Unsupported { what: "an update that is no upload".to_owned() });
         }
         other => return Err(Fault::Unsupported { what: short_name(other.type_url()) }),
     })
@@ -80,7 +82,13 @@ pub(crate) fn read(message: &[u8]) -> Result<Read> {
 pub(crate) fn write(message: &[u8]) -> Result<Write> {
     Ok(match decode(message)? {
         Command::CommandPreparedStatementQuery(command) => Write::Bind(command.prepared_statement_handle),
-        Command::CommandStatementUpdate(_) | Command::CommandPreparedStatementUpdate(_) => Write::Update,
+        Command::CommandStatementUpdate(command) => {
+            super::action::refuse_transaction(command.transaction_id.as_ref())?;
+            Write::Update(command.query)
+        }
+        Command::CommandPreparedStatementUpdate(command) => {
+            Write::UpdatePrepared(command.prepared_statement_handle)
+        }
         Command::CommandStatementIngest(_) => Write::Ingest,
         other => return Err(Fault::Unsupported { what: short_name(other.type_url()) }),
     })

@@ -42,7 +42,7 @@ pub(crate) enum Fault {
     NotRunning,
     /// Something that would change data or the lake's structure.
     #[error(
-        "{what} is not possible here: this server reads only\n  tables are written by `sluice ingest`, `sluice load` and models"
+        "{what} is not possible here: this server reads only\n  set serve.allow_writes, or write with `sluice sql`"
     )]
     ReadOnly {
         /// What was asked for.

@@ -16,7 +16,7 @@ use arrow_flight::sql::metadata::{
 use arrow_flight::sql::{CommandGetDbSchemas, CommandGetTables};
 use futures::{StreamExt, TryStreamExt, stream};
 use sluice_catalog::TableName;
-use sluice_sql::CATALOG;
+use sluice_sql::{CATALOG, Command};
 
 use super::command::Metadata;
 use super::fault::{Fault, Result};
@@ -130,7 +130,8 @@ async fn with_schemas(names: &RecordBatch, queries: &Queries) -> Result<RecordBa
 async fn table_schema(table: &TableName, queries: &Queries) -> SchemaRef {
     let sql = format!(r#"SELECT * FROM "{}"."{}""#, table.namespace(), table.name());
     match queries.plan(&sql, "").await {
-        Ok(statement) => types::describe_table(&statement.schema(), CATALOG, table),
+        Ok(Command::Read(statement)) => types::describe_table(&statement.schema(), CATALOG, table),
+        Ok(Command::Write(_)) => Arc::new(Schema::empty()),
         Err(error) => {
             tracing::warn!(%table, %error, "a table is listed without columns because it cannot be planned");
             Arc::new(Schema::empty())

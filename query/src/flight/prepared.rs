@@ -24,12 +24,12 @@ use arrow_flight::sql::ActionCreatePreparedStatementResult;
 use arrow_flight::{FlightData, IpcMessage, SchemaAsIpc};
 use bytes::Bytes;
 use futures::{Stream, StreamExt, TryStreamExt};
-use sluice_sql::{ScalarValue, Statement};
+use sluice_sql::{Command, ScalarValue};
 use tonic::Status;
 
 use super::fault::{Fault, Result};
 use super::handle::{HandleKey, State};
-use super::query::{Queries, client_schema};
+use super::query::{Queries, client_schema, parameters};
 use super::types;
 
 /// Largest encoded row of parameters: it travels in the handle, with every call.
@@ -42,12 +42,17 @@ pub(crate) async fn create(
     sql: String,
     namespace: String,
 ) -> Result<ActionCreatePreparedStatementResult> {
-    let statement = queries.plan(&sql, &namespace).await?;
+    let command = queries.plan(&sql, &namespace).await?;
+    // A client takes a statement without columns for an update.
+    let columns = match &command {
+        Command::Read(_) => client_schema(&command),
+        Command::Write(_) => Arc::new(Schema::empty()),
+    };
     let state = State { sql, namespace, ..State::default() };
     Ok(ActionCreatePreparedStatementResult {
         prepared_statement_handle: key.seal(&state),
-        dataset_schema: schema_message(&client_schema(&statement))?,
-        parameter_schema: schema_message(&parameter_schema(&statement))?,
+        dataset_schema: schema_message(&columns)?,
+        parameter_schema: schema_message(&parameter_schema(parameters(&command)))?,
     })
 }
 
@@ -57,15 +62,27 @@ where
     S: Stream<Item = Result<FlightData, Status>> + Send + 'static,
 {
     let state = key.open(handle)?;
-    let statement = queries.plan(&state.sql, &state.namespace).await?;
-    let row = receive(data).await?;
-    let row = cast_row(&row, statement.parameters())?;
+    let command = queries.plan(&state.sql, &state.namespace).await?;
+    let row = receive(data).await?.ok_or_else(|| wrong_rows(0))?;
+    let row = cast_row(&row, parameters(&command))?;
     Ok(key.seal(&State { parameters: encode(&row)?, ..state }))
 }
 
+/// The state of an update: what its handle says, with the row that came along, if one did.
+pub(crate) async fn update<S>(queries: &Queries, key: &HandleKey, handle: &[u8], data: S) -> Result<State>
+where
+    S: Stream<Item = Result<FlightData, Status>> + Send + 'static,
+{
+    let state = key.open(handle)?;
+    let Some(row) = receive(data).await? else { return Ok(state) };
+    let command = queries.plan(&state.sql, &state.namespace).await?;
+    let row = cast_row(&row, parameters(&command))?;
+    Ok(State { parameters: encode(&row)?, ..state })
+}
+
 /// The values bound in `state`, in the order of the statement's markers.
-pub(crate) fn values(state: &State, statement: &Statement) -> Result<Vec<ScalarValue>> {
-    let expected = statement.parameters().len();
+pub(crate) fn values(state: &State, declared: &[DataType]) -> Result<Vec<ScalarValue>> {
+    let expected = declared.len();
     if state.parameters.is_empty() {
         return match expected {
             0 => Ok(Vec::new()),
@@ -86,8 +103,8 @@ pub(crate) fn values(state: &State, statement: &Statement) -> Result<Vec<ScalarV
 }
 
 /// One nullable field per marker: clients refuse to bind null to a field that is not nullable.
-fn parameter_schema(statement: &Statement) -> SchemaRef {
-    let fields = statement.parameters().iter().enumerate();
+fn parameter_schema(declared: &[DataType]) -> SchemaRef {
+    let fields = declared.iter().enumerate();
     let fields = fields.map(|(at, data_type)| Field::new(format!("${}", at + 1), data_type.clone(), true));
     types::describe_result(&Schema::new(fields.collect::<Vec<_>>()))
 }
@@ -98,8 +115,8 @@ pub(crate) fn schema_message(schema: &Schema) -> Result<Bytes> {
     Ok(bytes)
 }
 
-/// Reads the upload: exactly one row.
-async fn receive<S>(data: S) -> Result<RecordBatch>
+/// Reads the upload: one row, or none.
+async fn receive<S>(data: S) -> Result<Option<RecordBatch>>
 where
     S: Stream<Item = Result<FlightData, Status>> + Send + 'static,
 {
@@ -113,12 +130,16 @@ where
             row = Some(batch);
         }
     }
-    match (row, rows) {
-        (Some(row), 1) => Ok(row),
-        (_, rows) => Err(Fault::Parameters(format!(
-            "{rows} rows of parameters were bound; a query takes exactly one\n  execute it once per row"
-        ))),
+    match rows {
+        0 | 1 => Ok(row),
+        rows => Err(wrong_rows(rows)),
     }
+}
+
+fn wrong_rows(rows: usize) -> Fault {
+    Fault::Parameters(format!(
+        "{rows} rows of parameters were bound; a query takes exactly one\n  execute it once per row"
+    ))
 }
 
 fn cast_row(row: &RecordBatch, declared: &[DataType]) -> Result<RecordBatch> {

@@ -5,9 +5,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{DataType, SchemaRef};
 use sluice_catalog::Lake;
-use sluice_sql::{Engine, ScalarValue, SendableRecordBatchStream, Session, Statement};
+use sluice_sql::{
+    Change, Changed, Command, Engine, ScalarValue, SendableRecordBatchStream, Session, Statement, Writes,
+};
 
 use super::fault::{Fault, Result};
 use super::handle::State;
@@ -24,6 +26,7 @@ pub(crate) struct Queries {
     engine: Engine,
     executor: Executor,
     running: Arc<Running>,
+    writes: Option<Writes>,
     sql_bytes_max: usize,
     stream_idle_max: Duration,
 }
@@ -40,6 +43,7 @@ impl Queries {
             engine,
             executor,
             running,
+            writes: settings.writes.clone(),
             sql_bytes_max: settings.sql_bytes_max,
             stream_idle_max: settings.stream_idle_max,
         }
@@ -56,14 +60,14 @@ impl Queries {
     }
 
     /// Plans `sql` on the query threads; a client that leaves meanwhile stops it.
-    pub(crate) async fn plan(&self, sql: &str, namespace: &str) -> Result<Statement> {
+    pub(crate) async fn plan(&self, sql: &str, namespace: &str) -> Result<Command> {
         if sql.len() > self.sql_bytes_max {
             return Err(Fault::SqlTooLong { bytes: sql.len(), max: self.sql_bytes_max });
         }
         let session = self.session(namespace);
         let sql = sql.to_owned();
         let started = Instant::now();
-        let planned = self.executor.spawn(async move { session.prepare(&sql).await }).await??;
+        let planned = self.executor.spawn(async move { session.command(&sql).await }).await??;
         metrics::histogram!("sluice_query_plan_seconds").record(started.elapsed().as_secs_f64());
         Ok(planned)
     }
@@ -72,10 +76,14 @@ impl Queries {
     pub(crate) async fn run(&self, state: &State) -> Result<FlightStream> {
         let slot = self.running.enter(state.query_id()).await?;
         let started = async {
-            let statement = self.plan(&state.sql, &state.namespace).await?;
-            let parameters = prepared::values(state, &statement)?;
-            let schema = client_schema(&statement);
-            Ok::<_, Fault>((schema, self.execute(state.namespace.clone(), statement, parameters).await?))
+            let command = self.plan(&state.sql, &state.namespace).await?;
+            let values = prepared::values(state, parameters(&command))?;
+            let schema = client_schema(&command);
+            let batches = match command {
+                Command::Read(statement) => self.execute(state.namespace.clone(), statement, values).await?,
+                Command::Write(change) => self.carry_out(change, values).await?.stream(),
+            };
+            Ok::<_, Fault>((schema, batches))
         };
         let (schema, batches) = tokio::select! {
             fault = slot.cancelled() => return Err(fault),
@@ -94,13 +102,46 @@ impl Queries {
         Ok(self.executor.spawn(async move { session.execute(&statement, parameters).await }).await??)
     }
 
+    /// Carries out the change that a handle says, which must be one.
+    pub(crate) async fn update(&self, state: &State) -> Result<Changed> {
+        let slot = self.running.enter(state.query_id()).await?;
+        let changed = async {
+            match self.plan(&state.sql, &state.namespace).await? {
+                Command::Write(change) => {
+                    let values = prepared::values(state, change.parameters())?;
+                    self.carry_out(change, values).await
+                }
+                Command::Read(_) => Err(Fault::Malformed(
+                    "the statement reads, and was sent as an update\n  send it as a query".to_owned(),
+                )),
+            }
+        };
+        tokio::select! {
+            fault = slot.cancelled() => Err(fault),
+            changed = changed => changed,
+        }
+    }
+
+    async fn carry_out(&self, change: Change, values: Vec<ScalarValue>) -> Result<Changed> {
+        let session = self.engine.session();
+        Ok(self.executor.spawn(async move { session.change(&change, values).await }).await??)
+    }
+
+    /// Whether clients may change tables.
+    pub(crate) fn may_write(&self) -> bool {
+        self.writes.is_some()
+    }
+
     /// The namespace of names that have none, for a client that chose none.
     pub(crate) fn default_namespace(&self) -> String {
         self.engine.session().namespace().to_owned()
     }
 
     fn session(&self, namespace: &str) -> Session {
-        let session = self.engine.session();
+        let session = match &self.writes {
+            Some(writes) => self.engine.session().with_writes(writes.clone()),
+            None => self.engine.session(),
+        };
         match namespace {
             "" => session,
             namespace => session.with_namespace(namespace),
@@ -109,6 +150,17 @@ impl Queries {
 }
 
 /// The schema of a statement's result as clients see it, wherever they see it.
-pub(crate) fn client_schema(statement: &Statement) -> SchemaRef {
-    types::describe_result(&statement.schema())
+pub(crate) fn client_schema(command: &Command) -> SchemaRef {
+    match command {
+        Command::Read(statement) => types::describe_result(&statement.schema()),
+        Command::Write(_) => types::describe_result(&Changed::schema()),
+    }
+}
+
+/// The types of a statement's parameters.
+pub(crate) fn parameters(command: &Command) -> &[DataType] {
+    match command {
+        Command::Read(statement) => statement.parameters(),
+        Command::Write(change) => change.parameters(),
+    }
 }

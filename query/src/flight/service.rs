@@ -8,7 +8,9 @@ use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use arrow_flight::flight_service_server::FlightService;
-use arrow_flight::sql::{DoPutPreparedStatementResult, ProstMessageExt, TicketStatementQuery};
+use arrow_flight::sql::{
+    DoPutPreparedStatementResult, DoPutUpdateResult, ProstMessageExt, TicketStatementQuery,
+};
 use arrow_flight::{
     Action, ActionType, Criteria, Empty, FlightData, FlightDescriptor, FlightEndpoint, FlightInfo,
     HandshakeRequest, HandshakeResponse, PollInfo, PutResult, SchemaResult, Ticket,
@@ -49,7 +51,8 @@ impl FlightSql {
         settings: &ServeSettings,
     ) -> crate::Result<Self> {
         let describe = |error: arrow_flight::error::FlightError| crate::Error::Description(error.to_string());
-        let sql_info = sqlinfo::data(settings.sql_bytes_max, settings.queries_max).map_err(describe)?;
+        let sql_info = sqlinfo::data(settings.sql_bytes_max, settings.queries_max, settings.writes.is_none())
+            .map_err(describe)?;
         let type_info = xdbc::data().map_err(describe)?;
         let constants = Arc::new(Constants { sql_info, type_info });
         Ok(Self { queries, sessions: Arc::default(), constants, key })
@@ -104,6 +107,7 @@ impl FlightSql {
     }
 
     async fn upload(&self, request: Request<Streaming<FlightData>>) -> Result<PutResult> {
+        let caller = self.sessions.caller(request.metadata());
         let mut data = request.into_inner();
         let first = data.message().await.map_err(|error| Fault::Malformed(error.message().to_owned()))?;
         let first = first.ok_or_else(|| Fault::Malformed("the upload is empty".to_owned()))?;
@@ -117,9 +121,24 @@ impl FlightSql {
                 let result = DoPutPreparedStatementResult { prepared_statement_handle: Some(handle) };
                 Ok(PutResult { app_metadata: result.encode_to_vec().into() })
             }
-            Write::Update => Err(Fault::ReadOnly { what: "an update" }),
+            Write::Update(_) | Write::UpdatePrepared(_) if !self.queries.may_write() => {
+                Err(Fault::ReadOnly { what: "an update" })
+            }
+            Write::Update(sql) => {
+                self.update(&State { sql, namespace: caller.namespace, ..State::default() }).await
+            }
+            Write::UpdatePrepared(handle) => {
+                let data = stream::iter([Ok(first)]).chain(data);
+                self.update(&prepared::update(&self.queries, &self.key, &handle, data).await?).await
+            }
             Write::Ingest => Err(Fault::ReadOnly { what: "writing rows into a table" }),
         }
+    }
+
+    async fn update(&self, state: &State) -> Result<PutResult> {
+        let changed = self.queries.update(state).await?;
+        let record_count = i64::try_from(changed.rows()).unwrap_or(i64::MAX);
+        Ok(PutResult { app_metadata: DoPutUpdateResult { record_count }.encode_to_vec().into() })
     }
 
     async fn action(&self, request: Request<Action>) -> Result<Response<ActionStream>> {

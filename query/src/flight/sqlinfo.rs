@@ -32,9 +32,13 @@ macro_rules! mask {
 }
 
 /// The table of answers.
-pub(crate) fn data(sql_bytes_max: usize, queries_max: usize) -> Result<SqlInfoData, FlightError> {
+pub(crate) fn data(
+    sql_bytes_max: usize,
+    queries_max: usize,
+    read_only: bool,
+) -> Result<SqlInfoData, FlightError> {
     let mut infos = SqlInfoDataBuilder::new();
-    server(&mut infos);
+    server(&mut infos, read_only);
     language(&mut infos);
     grammar(&mut infos);
     structure(&mut infos);
@@ -44,11 +48,11 @@ pub(crate) fn data(sql_bytes_max: usize, queries_max: usize) -> Result<SqlInfoDa
     infos.build()
 }
 
-fn server(infos: &mut SqlInfoDataBuilder) {
+fn server(infos: &mut SqlInfoDataBuilder, read_only: bool) {
     infos.append(SqlInfo::FlightSqlServerName, "Sluice");
     infos.append(SqlInfo::FlightSqlServerVersion, env!("CARGO_PKG_VERSION"));
     infos.append(SqlInfo::FlightSqlServerArrowVersion, "1.3");
-    infos.append(SqlInfo::FlightSqlServerReadOnly, true);
+    infos.append(SqlInfo::FlightSqlServerReadOnly, read_only);
     infos.append(SqlInfo::FlightSqlServerSql, true);
     infos.append(SqlInfo::FlightSqlServerSubstrait, false);
     infos.append(SqlInfo::FlightSqlServerSubstraitMinVersion, "");

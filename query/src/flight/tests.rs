@@ -9,5 +9,6 @@ mod numbers;
 mod parameters;
 mod sessions;
 mod statements;
+mod updates;
 
 pub(crate) use client::{TestServer, any_ports, count};

@@ -21,7 +21,6 @@ use crate::statement::type_parameters;
 pub(super) struct Planned {
     pub(super) table: TableSnapshot,
     pub(super) rows: Rows,
-    pub(super) parameters: Vec<datafusion::arrow::datatypes::DataType>,
 }
 
 /// Plans the rows, each value cast to its column's type; columns that are not named are null.
@@ -42,14 +41,10 @@ pub(super) async fn plan(context: &Context<'_>, insert: &Insert) -> Result<Plann
     let (plan, parameters) = type_parameters((*input).clone(), context.text.markers())?;
     let (_, snapshots) = scope.pinned();
     let table = target::writable(snapshots.get(&name), &name)?;
-    Ok(Planned { table, rows: Rows { state, plan, parameters: parameters.clone() }, parameters })
+    Ok(Planned { table, rows: Rows { state, plan, parameters } })
 }
 
-pub(super) async fn run(
-    context: &Context<'_>,
-    insert: &Insert,
-    values: &[ScalarValue],
-) -> Result<Attempt> {
+pub(super) async fn run(context: &Context<'_>, insert: &Insert, values: &[ScalarValue]) -> Result<Attempt> {
     let Planned { table, rows, .. } = plan(context, insert).await?;
     let staged = rows.stage(context, &table, values).await?;
     let inserted = staged.row_count();

@@ -150,7 +150,7 @@ fn expected_kind(id: u32) -> i8 {
 
 #[test]
 fn no_sql_info_is_missing_and_each_has_its_kind() {
-    let batch = sqlinfo::data(1, 1).unwrap().record_batch([]).unwrap();
+    let batch = sqlinfo::data(1, 1, true).unwrap().record_batch([]).unwrap();
     let ids = batch.column(0).as_primitive::<UInt32Type>();
     let values = batch.column(1).as_any().downcast_ref::<UnionArray>().unwrap();
     let expected: Vec<u32> = (0..=11).chain([100, 101]).chain(500..=576).collect();

@@ -34,7 +34,8 @@ fn a_table_is_created_as_spark_writes_it() {
 
 #[test]
 fn what_is_not_understood_is_no_change_or_an_error() {
-    for other in ["SELECT 1", "CREATE EXTERNAL TABLE t STORED AS PARQUET LOCATION 'x'", "COPY t TO 'x'", "SET a = 1"]
+    for other in
+        ["SELECT 1", "CREATE EXTERNAL TABLE t STORED AS PARQUET LOCATION 'x'", "COPY t TO 'x'", "SET a = 1"]
     {
         assert!(parse(other).unwrap().is_none(), "{other}");
     }
