@@ -128,7 +128,9 @@ impl FlightSql {
                 self.update(&State { sql, namespace: caller.namespace, ..State::default() }).await
             }
             Write::UpdatePrepared(handle) => {
-                let data = stream::iter([Ok(first)]).chain(data);
+                // A client that has bound its row before sends nothing but the command.
+                let first = (!first.data_header.is_empty()).then_some(Ok(first));
+                let data = stream::iter(first).chain(data);
                 self.update(&prepared::update(&self.queries, &self.key, &handle, data).await?).await
             }
             Write::Ingest => Err(Fault::ReadOnly { what: "writing rows into a table" }),
