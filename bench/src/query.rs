@@ -78,7 +78,7 @@ async fn compare(arguments: &Arguments, lake: Lake, table: &TableSnapshot) -> Re
     line["partitions"] = json!(partitions);
     let files = table.files().await?;
     line["files"] = json!(files.len());
-    line["bytes"] = json!(files.iter().map(|file| file.data_file.file_size_in_bytes()).sum::<u64>());
+    line["bytes"] = json!(files.iter().map(|file| file.parts().0.file_size_in_bytes()).sum::<u64>());
     let mut lowest = f64::INFINITY;
     for (name, sql) in QUERIES {
         let [sluice, plain] = medians(&sides, sql, arguments.runs).await?.map(|median| median.as_secs_f64());

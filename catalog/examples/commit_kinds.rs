@@ -202,12 +202,12 @@ fn schema() -> Arc<Schema> {
 /// The live data files, those of the first commit first, and among them that of row 0.
 async fn files_by_age(table: &TableSnapshot) -> Done<Vec<LiveFile>> {
     let mut files = table.files().await?;
-    files.sort_by_key(|file| (file.sequence_number, file.data_file.file_path().to_owned()));
+    files.sort_by_key(|file| (file.sequence_number, file.parts().0.file_path().to_owned()));
     Ok(files)
 }
 
 fn of_partition<'a>(files: &'a [LiveFile], like: &LiveFile) -> Done<&'a LiveFile> {
-    let mut others = files.iter().filter(|file| file.data_file.file_path() != like.data_file.file_path());
-    let found = others.find(|file| file.data_file.partition() == like.data_file.partition());
+    let mut others = files.iter().filter(|file| file.parts().0.file_path() != like.parts().0.file_path());
+    let found = others.find(|file| file.parts().0.partition() == like.parts().0.partition());
     found.ok_or_else(|| "no other file of the partition".into())
 }

@@ -1,25 +1,35 @@
-//! Which data files are live in a snapshot: manifest list -> manifests, read at the same time -> files.
+//! Which data files are live in a snapshot, and what deletes from each.
 //!
-//! Fails closed: whatever this version does not understand (delete files, files that are not Parquet, encrypted
-//! files, locations outside the warehouse) is an error that names the file. A reader never gets fewer or more
-//! rows than the snapshot has.
+//! Flow: manifest list -> manifests, read at the same time -> data files (`live`), matched with the delete
+//! files that apply to them (`deletes`).
+//!
+//! Fails closed: whatever this version does not understand (files that are not Parquet, encrypted files,
+//! deletes of an unknown kind, locations outside the warehouse) is an error that names the file. A reader
+//! never gets fewer or more rows than the snapshot has.
 //!
 //! Manifests never change, so what was read is kept: a query on a table that got one more commit reads the
-//! new manifest list and the new manifest only.
+//! new manifest list and the new manifest only. Who knows from the summaries in the list that a manifest
+//! cannot matter does not have it read at all.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
 use futures::{StreamExt, TryStreamExt};
 use iceberg::spec::{
-    DataContentType, DataFileFormat, ManifestContentType, ManifestEntry, ManifestFile, ManifestList,
-    Operation, Snapshot,
+    DataContentType, DataFile, DataFileFormat, ManifestContentType, ManifestEntry, ManifestFile,
+    ManifestList, Operation, Snapshot,
 };
 use moka::future::Cache;
 
 use crate::error::{Error, Result};
 use crate::lake::Lake;
-use crate::snapshot::{LiveFile, TableSnapshot};
+use crate::snapshot::TableSnapshot;
+
+mod deletes;
+mod live;
+
+use deletes::DeleteIndex;
+pub use live::{DeleteFile, Deletes, EqualityDeletes, LiveFile, PositionDeletes};
 
 /// Manifests of one snapshot read at the same time.
 const MANIFESTS_IN_FLIGHT: usize = 16;
@@ -27,11 +37,13 @@ const MANIFESTS_IN_FLIGHT: usize = 16;
 /// Memory for what was read of manifests.
 const CACHE_BYTES: u64 = 128 << 20;
 
-/// A data file and the snapshot that brought it.
+/// A file as its manifest lists it.
 #[derive(Clone, Debug)]
 struct ListedFile {
     added_by: i64,
-    file: LiveFile,
+    file: Arc<DataFile>,
+    partition_spec_id: i32,
+    sequence_number: i64,
 }
 
 /// Manifests by location.
@@ -50,11 +62,63 @@ impl ManifestCache {
     }
 }
 
-/// All live data files of the snapshot.
-pub(crate) async fn live(table: &TableSnapshot) -> Result<Vec<LiveFile>> {
-    let Some(snapshot) = table.metadata().current_snapshot() else { return Ok(Vec::new()) };
-    let manifests = manifests(table, snapshot).await?;
-    collect(table, manifests, |_| true).await
+/// The manifests of one snapshot, not yet read.
+#[derive(Clone, Debug)]
+pub struct Manifests {
+    table: TableSnapshot,
+    data: Vec<ManifestFile>,
+    deletes: Vec<ManifestFile>,
+}
+
+impl Manifests {
+    /// The manifests of data files, each with the range of its partition values.
+    pub fn data(&self) -> &[ManifestFile] {
+        &self.data
+    }
+
+    /// The manifests of delete files.
+    pub fn deletes(&self) -> &[ManifestFile] {
+        &self.deletes
+    }
+
+    /// The live files of those data manifests for which `kept`, asked by position in [`Manifests::data`],
+    /// says yes; each with everything that deletes from it.
+    ///
+    /// # Errors
+    /// As [`TableSnapshot::files`].
+    pub async fn files(&self, kept: impl Fn(usize) -> bool) -> Result<Vec<LiveFile>> {
+        let data = self.data.iter().enumerate().filter(|(at, _)| kept(*at)).map(|(_, manifest)| manifest);
+        let data = collect(&self.table, data.cloned().collect(), |_| true).await?;
+        // Also where there is nothing to delete from: what is not understood is refused.
+        let index = self.index().await?;
+        let live = |listed: ListedFile| {
+            let ListedFile { file, partition_spec_id, sequence_number, .. } = listed;
+            let deletes = index.apply(&file, partition_spec_id, sequence_number);
+            LiveFile::with_deletes(file, partition_spec_id, sequence_number, deletes)
+        };
+        Ok(data.into_iter().map(live).collect())
+    }
+
+    async fn index(&self) -> Result<DeleteIndex> {
+        let listed = collect(&self.table, self.deletes.clone(), |_| true).await?;
+        let delete = |listed: ListedFile| {
+            let ListedFile { file, partition_spec_id, sequence_number, .. } = listed;
+            Arc::new(DeleteFile { data_file: file, partition_spec_id, sequence_number })
+        };
+        let files = listed.into_iter().map(delete).collect();
+        let name = self.table.name().to_string();
+        DeleteIndex::of(self.table.metadata(), files, |file, fact| refused(&name, file, fact))
+    }
+}
+
+/// The manifests of the snapshot.
+pub(crate) async fn manifests(table: &TableSnapshot) -> Result<Manifests> {
+    let all = match table.snapshot() {
+        Some(snapshot) => list(table, snapshot).await?,
+        None => Vec::new(),
+    };
+    let (data, deletes) = all.into_iter().partition(|manifest| manifest.content == ManifestContentType::Data);
+    Ok(Manifests { table: table.clone(), data, deletes })
 }
 
 /// The data files that the snapshots after `since` appended; `None` when they did more than append.
@@ -71,15 +135,22 @@ pub(crate) async fn added_since(table: &TableSnapshot, since: i64) -> Result<Opt
         }
         newer.insert(snapshot.snapshot_id());
     }
-    let Some(snapshot) = table.metadata().current_snapshot().filter(|_| found) else { return Ok(None) };
-    let mut manifests = manifests(table, snapshot).await?;
+    let Some(snapshot) = table.snapshot().filter(|_| found) else { return Ok(None) };
+    let mut manifests = list(table, snapshot).await?;
     // An append that merges manifests writes its own, which then also holds older files.
     manifests.retain(|manifest| newer.contains(&manifest.added_snapshot_id));
-    collect(table, manifests, |file| newer.contains(&file.added_by)).await.map(Some)
+    if manifests.iter().any(|manifest| manifest.content == ManifestContentType::Deletes) {
+        return Ok(None);
+    }
+    // Older deletes have lower sequence numbers, so none of them applies to what was added since.
+    let listed = collect(table, manifests, |file| newer.contains(&file.added_by)).await?;
+    let live =
+        |listed: ListedFile| LiveFile::new(listed.file, listed.partition_spec_id, listed.sequence_number);
+    Ok(Some(listed.into_iter().map(live).collect()))
 }
 
 /// The manifest list of a snapshot.
-async fn manifests(table: &TableSnapshot, snapshot: &Snapshot) -> Result<Vec<ManifestFile>> {
+async fn list(table: &TableSnapshot, snapshot: &Snapshot) -> Result<Vec<ManifestFile>> {
     let location = snapshot.manifest_list();
     let bytes = table.lake().inner().storage.read_object(location).await?;
     let list = ManifestList::parse_with_version(&bytes, table.metadata().format_version());
@@ -95,16 +166,16 @@ async fn collect(
     table: &TableSnapshot,
     manifests: Vec<ManifestFile>,
     wanted: impl Fn(&ListedFile) -> bool,
-) -> Result<Vec<LiveFile>> {
+) -> Result<Vec<ListedFile>> {
     let name = table.name().to_string();
     let reads = manifests.into_iter().map(|manifest| read(table.lake(), &name, manifest));
     let read: Vec<_> = futures::stream::iter(reads).buffered(MANIFESTS_IN_FLIGHT).try_collect().await?;
     let listed = read.iter().flat_map(|files| files.iter());
-    let files: Vec<LiveFile> = listed.filter(|file| wanted(file)).map(|listed| listed.file.clone()).collect();
+    let files: Vec<ListedFile> = listed.filter(|file| wanted(file)).cloned().collect();
     for file in &files {
         if table.metadata().partition_spec_by_id(file.partition_spec_id).is_none() {
             let fact = format!("its partition spec {} is not among the table's", file.partition_spec_id);
-            return Err(refused(&name, file.data_file.file_path(), fact));
+            return Err(refused(&name, file.file.file_path(), fact));
         }
     }
     Ok(files)
@@ -135,7 +206,7 @@ async fn read(lake: &Lake, table: &str, manifest: ManifestFile) -> Result<Arc<Ve
 
 /// About how many bytes a listed file takes: a few maps by column, of which the bounds hold values.
 fn memory(listed: &ListedFile) -> u32 {
-    let file = &listed.file.data_file;
+    let file = &listed.file;
     let counts = file.column_sizes().len() + file.value_counts().len() + file.null_value_counts().len();
     let bounds = file.lower_bounds().len() + file.upper_bounds().len();
     let bytes = 512 + file.file_path().len() + 16 * counts + 100 * bounds;
@@ -146,11 +217,23 @@ fn memory(listed: &ListedFile) -> u32 {
 fn listed(lake: &Lake, table: &str, manifest: &ManifestFile, entry: &ManifestEntry) -> Result<ListedFile> {
     let file = &entry.data_file;
     let refused = |fact: &str| refused(table, file.file_path(), fact.to_owned());
-    if manifest.content != ManifestContentType::Data || file.content_type() != DataContentType::Data {
-        return Err(refused("it deletes rows of other files, which this version cannot apply"));
+    let deletes = file.content_type() != DataContentType::Data;
+    if deletes != (manifest.content == ManifestContentType::Deletes) {
+        return Err(refused("its manifest is of another kind than itself (data or deletes)"));
     }
-    if file.file_format() != DataFileFormat::Parquet {
-        return Err(refused("it is not a Parquet file"));
+    match (file.content_type(), file.file_format()) {
+        (_, DataFileFormat::Parquet) => {}
+        (DataContentType::PositionDeletes, DataFileFormat::Puffin) => {
+            let place = (file.referenced_data_file(), file.content_offset(), file.content_size_in_bytes());
+            let (Some(_), Some(0..), Some(0..)) = place else {
+                return Err(refused("the deletion vector does not say where it lies and for which file"));
+            };
+        }
+        _ => return Err(refused("it is not a Parquet file")),
+    }
+    let by_key = file.content_type() == DataContentType::EqualityDeletes;
+    if by_key && file.equality_ids().is_none_or(|ids| ids.is_empty()) {
+        return Err(refused("it deletes rows by key and does not say by which columns"));
     }
     if file.key_metadata().is_some() {
         return Err(refused("it is encrypted"));
@@ -159,10 +242,7 @@ fn listed(lake: &Lake, table: &str, manifest: &ManifestFile, entry: &ManifestEnt
     let sequence_number = entry.sequence_number().ok_or_else(|| refused("it has no sequence number"))?;
     let added_by = entry.snapshot_id().ok_or_else(|| refused("nothing says which snapshot added it"))?;
     let partition_spec_id = manifest.partition_spec_id;
-    Ok(ListedFile {
-        added_by,
-        file: LiveFile { data_file: file.clone(), partition_spec_id, sequence_number },
-    })
+    Ok(ListedFile { added_by, file: Arc::new(file.clone()), partition_spec_id, sequence_number })
 }
 
 fn refused(table: &str, file: &str, fact: String) -> Error {

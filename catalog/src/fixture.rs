@@ -75,7 +75,7 @@ pub(crate) async fn staged(lake: &Lake, table: &TableSnapshot, token: Uuid, ids:
 pub(crate) async fn ids(table: &TableSnapshot) -> Vec<i64> {
     let mut ids = Vec::new();
     for live in table.files().await.unwrap() {
-        let path = table.lake().object_path(live.data_file.file_path()).unwrap();
+        let path = table.lake().object_path(live.whole().unwrap().file_path()).unwrap();
         let bytes = table.lake().store().get(&path).await.unwrap().bytes().await.unwrap();
         for batch in ParquetRecordBatchReaderBuilder::try_new(bytes).unwrap().build().unwrap() {
             let batch = batch.unwrap();

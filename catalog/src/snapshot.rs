@@ -1,15 +1,15 @@
 //! A table at one moment: pinned, immutable, cheap to clone.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use chrono::{DateTime, Utc};
-use iceberg::spec::{DataFile, Snapshot, TableMetadata};
+use iceberg::spec::{Snapshot, SnapshotReference, TableMetadata};
 
 use crate::alter::Redefinition;
-use crate::error::Result;
-use crate::files;
+use crate::error::{Error, Result};
+use crate::files::{self, LiveFile, Manifests};
 use crate::lake::Lake;
 use crate::name::TableName;
 use crate::offsets::SourceOffsets;
@@ -22,25 +22,16 @@ pub struct TableSnapshot {
     inner: Arc<Pinned>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Pinned {
     name: TableName,
     metadata: Arc<TableMetadata>,
     metadata_location: String,
+    /// The snapshot that is read; the current one unless an older one was asked for.
+    snapshot_id: Option<i64>,
     schema: SchemaRef,
     lake: Lake,
     redefinition: Option<Arc<Redefinition>>,
-}
-
-/// A live data file of a snapshot.
-#[derive(Clone, Debug)]
-pub struct LiveFile {
-    /// Path, size, rows, partition values and column bounds.
-    pub data_file: DataFile,
-    /// The spec its partition values belong to.
-    pub partition_spec_id: i32,
-    /// The sequence number that deletes compare with.
-    pub sequence_number: i64,
 }
 
 /// One entry of a table's history.
@@ -67,8 +58,9 @@ impl TableSnapshot {
         lake: Lake,
     ) -> Self {
         let schema = schema::to_arrow(metadata.current_schema());
-        let redefinition = None;
-        Self { inner: Arc::new(Pinned { name, metadata, metadata_location, schema, lake, redefinition }) }
+        let (snapshot_id, redefinition) = (metadata.current_snapshot_id(), None);
+        let pinned = Pinned { name, metadata, metadata_location, snapshot_id, schema, lake, redefinition };
+        Self { inner: Arc::new(pinned) }
     }
 
     /// The table with the columns and partitioning of `spec` instead of its own; nothing is written yet.
@@ -83,15 +75,83 @@ impl TableSnapshot {
         let redefinition = Arc::new(Redefinition::new(self, spec)?);
         let metadata = Arc::new(redefinition.metadata.clone());
         let schema = schema::to_arrow(metadata.current_schema());
-        let (name, lake) = (self.name().clone(), self.lake().clone());
-        let metadata_location = self.metadata_location().to_owned();
         let redefinition = Some(redefinition);
-        Ok(Self { inner: Arc::new(Pinned { name, metadata, metadata_location, schema, lake, redefinition }) })
+        Ok(Self { inner: Arc::new(Pinned { metadata, schema, redefinition, ..Pinned::clone(&self.inner) }) })
     }
 
     /// What [`TableSnapshot::redefined`] changed.
     pub(crate) fn redefinition(&self) -> Option<Arc<Redefinition>> {
         self.inner.redefinition.clone()
+    }
+
+    /// The table at another of its snapshots, with the columns that it had then.
+    ///
+    /// # Errors
+    /// When the table does not keep the snapshot, or not the schema it was written under.
+    pub fn at_snapshot(&self, id: i64) -> Result<Self> {
+        let metadata = &self.inner.metadata;
+        let Some(snapshot) = metadata.snapshot_by_id(id) else {
+            return Err(self.no_version(format!("it has no snapshot {id}")));
+        };
+        let schema = match snapshot.schema_id() {
+            None => metadata.current_schema(),
+            Some(schema) => metadata.schema_by_id(schema).ok_or_else(|| {
+                self.no_version(format!("snapshot {id} needs schema {schema}, which is gone"))
+            })?,
+        };
+        Ok(self.reading(Some(id), schema::to_arrow(schema)))
+    }
+
+    /// The table at the head of a branch, with its current columns, or at a tag, with the columns it had then.
+    ///
+    /// # Errors
+    /// When there is no such branch or tag.
+    pub fn at_ref(&self, name: &str) -> Result<Self> {
+        match self.refs()?.get(name) {
+            Some(reference) if reference.is_branch() => {
+                let schema = schema::to_arrow(self.metadata().current_schema());
+                Ok(self.reading(Some(reference.snapshot_id), schema))
+            }
+            Some(reference) => self.at_snapshot(reference.snapshot_id),
+            None => Err(self.no_version(format!("it has no branch or tag `{name}`"))),
+        }
+    }
+
+    /// The branches and tags, `main` among them once the table has data.
+    ///
+    /// # Errors
+    /// When the metadata cannot be written out, which is the library's only way to tell them all.
+    pub fn refs(&self) -> Result<BTreeMap<String, SnapshotReference>> {
+        let written = serde_json::to_value(self.metadata()).and_then(|mut metadata| {
+            let refs = metadata.get_mut("refs").map(serde_json::Value::take);
+            refs.map_or_else(|| Ok(BTreeMap::new()), serde_json::from_value)
+        });
+        written.map_err(|error| self.no_version(format!("its branches and tags cannot be told: {error}")))
+    }
+
+    /// The table as it was at a time: at the last snapshot of its log that is not younger.
+    ///
+    /// # Errors
+    /// When the log does not reach back so far.
+    pub fn at_time(&self, time: DateTime<Utc>) -> Result<Self> {
+        let millis = time.timestamp_millis();
+        let log = self.metadata().history();
+        match log.iter().rev().find(|entry| entry.timestamp_ms() <= millis) {
+            Some(entry) => self.at_snapshot(entry.snapshot_id),
+            None => Err(self.no_version(format!("it has no snapshot from {time} or before"))),
+        }
+    }
+
+    fn reading(&self, snapshot_id: Option<i64>, schema: SchemaRef) -> Self {
+        Self { inner: Arc::new(Pinned { snapshot_id, schema, ..Pinned::clone(&self.inner) }) }
+    }
+
+    fn no_version(&self, fact: String) -> Error {
+        Error::File {
+            subject: format!("table `{}`", self.name()),
+            fact,
+            remedy: "its snapshots, branches and tags are the rows of its tables $snapshots and $refs",
+        }
     }
 
     /// The lake it was read from.
@@ -120,15 +180,25 @@ impl TableSnapshot {
         self.inner.schema.clone()
     }
 
-    /// The current snapshot; `None` for a table without data.
+    /// Every schema that the table keeps, by id, as Arrow types.
+    pub fn schemas(&self) -> Vec<(i32, SchemaRef)> {
+        self.metadata().schemas_iter().map(|kept| (kept.schema_id(), schema::to_arrow(kept))).collect()
+    }
+
+    /// The snapshot that is read; `None` for a table without data.
     pub fn snapshot_id(&self) -> Option<i64> {
-        self.metadata().current_snapshot_id()
+        self.inner.snapshot_id
+    }
+
+    pub(crate) fn snapshot(&self) -> Option<&Snapshot> {
+        let id = self.inner.snapshot_id?;
+        self.metadata().snapshot_by_id(id).map(Arc::as_ref)
     }
 
     /// Rows as the snapshot's summary counts them; `None` when a foreign writer left the total out or
     /// row-level deletes make it inexact.
     pub fn row_count(&self) -> Option<u64> {
-        let Some(snapshot) = self.metadata().current_snapshot() else { return Some(0) };
+        let Some(snapshot) = self.snapshot() else { return Some(0) };
         let total = |key: &str| {
             snapshot.summary().additional_properties.get(key).and_then(|text| text.parse::<u64>().ok())
         };
@@ -151,24 +221,32 @@ impl TableSnapshot {
         self.ancestors().map(info).collect()
     }
 
-    /// The current snapshot and those it follows, as far as they are kept.
+    /// The snapshot that is read and those it follows, as far as they are kept.
     pub(crate) fn ancestors(&self) -> impl Iterator<Item = &Snapshot> {
         let metadata = self.metadata();
         let parent = move |snapshot: &&Snapshot| {
             snapshot.parent_snapshot_id().and_then(|id| metadata.snapshot_by_id(id)).map(Arc::as_ref)
         };
         // A chain that runs in a circle can only be damage; it ends after every snapshot was seen once.
-        std::iter::successors(metadata.current_snapshot().map(Arc::as_ref), parent)
-            .take(metadata.snapshots().len())
+        std::iter::successors(self.snapshot(), parent).take(metadata.snapshots().len())
     }
 
-    /// All live data files; refused when the snapshot has delete files, which this version cannot apply.
+    /// All live data files, each with everything that deletes from it.
     ///
     /// # Errors
-    /// [`crate::Error::File`] naming the file when the snapshot holds anything that is not a plain Parquet
-    /// data file inside the warehouse, and whatever keeps a manifest from being read.
+    /// [`crate::Error::File`] naming the file when the snapshot holds anything that is not understood: files
+    /// that are not Parquet, encrypted, or outside the warehouse; and whatever keeps a manifest from being
+    /// read.
     pub async fn files(&self) -> Result<Vec<LiveFile>> {
-        files::live(self).await
+        self.manifests().await?.files(|_| true).await
+    }
+
+    /// The manifests, for readers that know which of them cannot matter.
+    ///
+    /// # Errors
+    /// When the manifest list cannot be read.
+    pub async fn manifests(&self) -> Result<Manifests> {
+        files::manifests(self).await
     }
 
     /// The data files added by the snapshots after `since` (exclusive) up to this one; `None` when `since`

@@ -77,7 +77,7 @@ pub(crate) async fn lake(dir: &std::path::Path) -> Lake {
 pub(crate) async fn rows(lake: &Lake, table: &str) -> Vec<RecordBatch> {
     let mut batches = Vec::new();
     for file in lake.load(&name(table)).await.unwrap().files().await.unwrap() {
-        let path = lake.object_path(file.data_file.file_path()).unwrap();
+        let path = lake.object_path(file.whole().unwrap().file_path()).unwrap();
         let bytes = lake.store().get(&path).await.unwrap().bytes().await.unwrap();
         let reader = ParquetRecordBatchReaderBuilder::try_new(bytes).unwrap().build().unwrap();
         batches.extend(reader.map(|batch| batch.unwrap()));

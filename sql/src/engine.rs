@@ -14,6 +14,7 @@ use datafusion::prelude::SessionConfig;
 use sluice_catalog::Lake;
 
 use crate::error::Result;
+use crate::scan::deletes::positions::PositionCache;
 use crate::session::Session;
 use crate::workers::Workers;
 use crate::{functions, rules};
@@ -68,6 +69,7 @@ struct Inner {
     store_url: ObjectStoreUrl,
     state: SessionState,
     workers: Workers,
+    positions: PositionCache,
 }
 
 impl Engine {
@@ -95,7 +97,14 @@ impl Engine {
             .build();
         functions::register(&mut state)?;
         let workers = Workers::start(settings.target_partitions)?;
-        let inner = Inner { lake, namespace: settings.namespace, store_url, state, workers };
+        let inner = Inner {
+            lake,
+            namespace: settings.namespace,
+            store_url,
+            state,
+            workers,
+            positions: PositionCache::new(),
+        };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -116,6 +125,11 @@ impl Engine {
     /// The state that every statement starts from: functions, rules, settings, no tables.
     pub(crate) fn state(&self) -> &SessionState {
         &self.inner.state
+    }
+
+    /// The positions of deleted rows that were read.
+    pub(crate) fn positions(&self) -> &PositionCache {
+        &self.inner.positions
     }
 
     pub(crate) fn workers(&self) -> &Workers {

@@ -69,11 +69,9 @@ impl Session {
     /// staged ones if they are to be appended, the staged ones alone if they are to replace everything.
     #[must_use]
     pub fn with_staged(&self, table: &TableSnapshot, staged: &StagedFiles, append: bool) -> Self {
-        let files = staged.files().iter().map(|file| LiveFile {
-            data_file: file.clone(),
-            partition_spec_id: staged.spec_id(),
+        let files = staged.files().iter().map(|file| {
             // Files of the coming commit are newer than every delete.
-            sequence_number: i64::MAX,
+            LiveFile::new(Arc::new(file.clone()), staged.spec_id(), i64::MAX)
         });
         self.with_reading(match append {
             true => Reading::current_and(table.clone(), files.collect()),

@@ -1,8 +1,9 @@
 //! A pinned table as the query engine sees it: a schema, and scans of the files that matter.
 //!
-//! Flow of a scan: live files -> pruned by what the manifests say (`scan::prune`) -> cut to the limit ->
-//! statistics for the optimizer (`scan::statistics`) -> split over the cores (`scan::groups`) -> Parquet,
-//! columns found by field id (`scan::fields`).
+//! Flow of a scan: manifests -> pruned by the list (`scan::manifests`) -> live files -> pruned by what the
+//! manifests say (`scan::prune`) -> cut to the limit -> statistics for the optimizer (`scan::statistics`) ->
+//! split over the cores (`scan::groups`) -> Parquet, columns found by field id (`scan::fields`), less the
+//! deleted rows (`scan::source`, `scan::deletes`).
 //!
 //! Invariant: filters are only used to leave out what cannot match; the engine filters again above the scan.
 
@@ -15,7 +16,6 @@ use datafusion::catalog::{Session as Planning, TableProvider};
 use datafusion::common::DFSchema;
 use datafusion::config::TableParquetOptions;
 use datafusion::datasource::TableType;
-use datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFactory;
 use datafusion::datasource::physical_plan::{FileScanConfigBuilder, ParquetSource};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::error::{DataFusionError, Result};
@@ -25,17 +25,18 @@ use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::physical_plan::metrics::MetricBuilder;
-use sluice_catalog::{LiveFile, TableSnapshot};
+use sluice_catalog::{LiveFile, Manifests, TableSnapshot};
 use tokio::sync::OnceCell;
 
 use crate::engine::Engine;
 use crate::error::Error;
+use crate::scan::deletes::Reading as DeleteReading;
+use crate::scan::deletes::keys::KeyDeletes;
 use crate::scan::fields::FieldIds;
-use crate::scan::{bounds, groups, prune, statistics};
+use crate::scan::reader::Files;
+use crate::scan::source::{Applying, Keyed, LakeSource};
+use crate::scan::{bounds, groups, keyed, manifests, prune, statistics};
 use crate::types::view_schema;
-
-/// The bytes read from the end of a file at first: most footers fit.
-const FOOTER_HINT_BYTES: usize = 128 << 10;
 
 /// A state of a table, and which of its files are read.
 #[derive(Clone, Debug)]
@@ -71,24 +72,39 @@ pub(crate) struct LakeTable {
     engine: Engine,
     reading: Reading,
     schema: SchemaRef,
-    /// Read from the manifests at the first scan; a statement may scan a table several times.
-    files: OnceCell<Arc<[LiveFile]>>,
+    /// The manifests of the state, listed at the first scan; a statement may scan a table several times.
+    manifests: OnceCell<Manifests>,
 }
 
 impl LakeTable {
     pub(crate) fn new(engine: Engine, reading: Reading) -> Self {
         let schema = view_schema(&reading.table.schema());
-        Self { engine, reading, schema, files: OnceCell::new() }
+        Self { engine, reading, schema, manifests: OnceCell::new() }
     }
 
-    async fn files(&self) -> Result<&Arc<[LiveFile]>> {
-        self.files.get_or_try_init(|| async { Ok(self.load_files().await?) }).await
-    }
-
-    async fn load_files(&self) -> crate::error::Result<Arc<[LiveFile]>> {
-        let mut files = if self.reading.live { self.reading.table.files().await? } else { Vec::new() };
+    /// The files of the scan, but for those of which the manifest list says that they cannot matter; and how
+    /// many those are.
+    async fn files(
+        &self,
+        predicate: Option<&Arc<dyn PhysicalExpr>>,
+        columns: &bounds::Columns,
+    ) -> crate::error::Result<(Vec<LiveFile>, usize)> {
+        let (mut files, mut skipped) = (Vec::new(), 0);
+        if self.reading.live {
+            let listed = || async { self.reading.table.manifests().await };
+            let manifests = self.manifests.get_or_try_init(listed).await?;
+            let kept = manifests::keep(manifests.data(), predicate, columns, &self.schema);
+            files = manifests.files(|at| kept.get(at).is_none_or(|kept| *kept)).await?;
+            let count = |manifest: &iceberg::spec::ManifestFile| {
+                let files =
+                    manifest.added_files_count.unwrap_or(0) + manifest.existing_files_count.unwrap_or(0);
+                files as usize
+            };
+            skipped =
+                manifests.data().iter().zip(&kept).filter(|(_, kept)| !**kept).map(|(m, _)| count(m)).sum();
+        }
         files.extend(self.reading.more.iter().cloned());
-        Ok(files.into())
+        Ok((files, skipped))
     }
 
     fn predicate(&self, planning: &dyn Planning, filters: &[Expr]) -> Result<Option<Arc<dyn PhysicalExpr>>> {
@@ -97,36 +113,53 @@ impl LakeTable {
         planning.create_physical_expr(filter, &schema).map(Some)
     }
 
-    /// The source of the scan, with its filter and the number of files that were left out as a metric.
+    /// The source of the scan: its filter, its deletes, and the number of files that were left out.
     fn source(
         &self,
         planning: &dyn Planning,
         predicate: Option<Arc<dyn PhysicalExpr>>,
-        skipped: usize,
-        prune_row_groups: bool,
-    ) -> Result<ParquetSource> {
+        kept: &[&LiveFile],
+        scanned: Scanned,
+    ) -> Result<LakeSource> {
         let mut options = TableParquetOptions {
             global: planning.config_options().execution.parquet.clone(),
             ..TableParquetOptions::default()
         };
-        options.global.pruning &= prune_row_groups;
-        options.global.enable_page_index &= prune_row_groups;
+        options.global.pruning &= scanned.prune_row_groups;
+        options.global.enable_page_index &= scanned.prune_row_groups;
         let runtime = planning.runtime_env();
         let store = runtime.object_store(self.engine.store_url())?;
-        let readers =
-            CachedParquetFileReaderFactory::new(store, runtime.cache_manager.get_file_metadata_cache());
-        let source = ParquetSource::new(Arc::clone(&self.schema))
-            .with_table_parquet_options(options)
-            .with_metadata_size_hint(FOOTER_HINT_BYTES)
-            .with_parquet_file_reader_factory(Arc::new(readers));
+        let files = Files::new(store, runtime.cache_manager.get_file_metadata_cache());
+        let parquet = |schema: &SchemaRef| {
+            ParquetSource::new(Arc::clone(schema))
+                .with_table_parquet_options(options.clone())
+                .with_parquet_file_reader_factory(Arc::new(files.clone()))
+        };
         let source = match predicate {
-            Some(predicate) => source.with_predicate(predicate),
-            None => source,
+            Some(predicate) => parquet(&self.schema).with_predicate(predicate),
+            None => parquet(&self.schema),
         };
         let metrics = datafusion::datasource::physical_plan::FileSource::metrics(&source);
-        MetricBuilder::new(metrics).global_counter("files_skipped_by_manifest").add(skipped);
-        Ok(source)
+        MetricBuilder::new(metrics).global_counter("files_skipped_by_manifest").add(scanned.skipped);
+        let reading = DeleteReading { lake: self.engine.lake().clone(), files: files.clone() };
+        let pool = Arc::clone(&runtime.memory_pool);
+        let keyed = keyed::columns(&self.reading.table, &self.schema, kept)?.map(
+            |keyed::Read { schema, columns }| {
+                let deletes = KeyDeletes::of(kept, columns, reading.clone(), Arc::clone(&pool));
+                Keyed { parquet: parquet(&schema), deletes: Arc::new(deletes) }
+            },
+        );
+        let positions = self.engine.positions().clone();
+        Ok(LakeSource::new(source, keyed, Applying { reading, positions, pool }))
     }
+}
+
+/// What a scan found out from the manifests.
+struct Scanned {
+    /// Files that are not read.
+    skipped: usize,
+    /// Whether readers may leave out row groups by their statistics.
+    prune_row_groups: bool,
 }
 
 #[async_trait]
@@ -154,14 +187,14 @@ impl TableProvider for LakeTable {
         filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let all = self.files().await?;
         let predicate = self.predicate(planning, filters)?;
         let columns = bounds::Columns::of(&self.reading.table, &self.schema);
+        let (all, skipped) = self.files(predicate.as_ref(), &columns).await?;
         let mut kept: Vec<&LiveFile> = match &predicate {
-            Some(predicate) => prune::keep(all, predicate, &columns, &self.schema),
+            Some(predicate) => prune::keep(&all, predicate, &columns, &self.schema),
             None => all.iter().collect(),
         };
-        let skipped = all.len() - kept.len();
+        let skipped = skipped + all.len() - kept.len();
         // A limit is only passed when no filter is left to be applied above.
         if let (Some(limit), None) = (limit, &predicate) {
             cut_to_limit(&mut kept, limit);
@@ -175,7 +208,7 @@ impl TableProvider for LakeTable {
         }
         let wanted = statistics::wanted(projection, predicate.as_ref(), &self.schema);
         let (of_files, of_table) = statistics::of(&kept, &columns, &wanted, &self.schema);
-        let locate = |file: &LiveFile| self.engine.lake().object_path(file.data_file.file_path());
+        let locate = |file: &LiveFile| self.engine.lake().object_path(file.parts().0.file_path());
         let files = groups::files(&kept, of_files, locate)
             .map_err(|error| DataFusionError::from(Error::from(error)))?;
         let options = planning.config_options();
@@ -186,8 +219,8 @@ impl TableProvider for LakeTable {
         );
         // The readers prune row groups by statistics that leave NaN out, which the engine takes for the
         // largest number: where there may be NaN they must not.
-        let row_groups = !columns.may_hold_nan(&kept, &wanted);
-        let source = self.source(planning, predicate, skipped, row_groups)?;
+        let prune_row_groups = !columns.may_hold_nan(&kept, &wanted);
+        let source = self.source(planning, predicate, &kept, Scanned { skipped, prune_row_groups })?;
         let scan = FileScanConfigBuilder::new(self.engine.store_url().clone(), Arc::new(source))
             .with_file_groups(groups)
             .with_statistics(of_table)
@@ -203,7 +236,9 @@ impl TableProvider for LakeTable {
 fn cut_to_limit(files: &mut Vec<&LiveFile>, limit: usize) {
     let mut rows = 0_u64;
     let enough = files.iter().position(|file| {
-        rows = rows.saturating_add(file.data_file.record_count());
+        let (data, deletes) = file.parts();
+        // How many rows a file has left is only known when it is read.
+        rows = rows.saturating_add(if deletes.is_empty() { data.record_count() } else { 0 });
         rows >= limit as u64
     });
     if let Some(last) = enough {

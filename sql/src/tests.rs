@@ -2,6 +2,7 @@
 
 mod changed_schemas;
 mod cut_short;
+mod deleted;
 mod hostile;
 mod pruning;
 mod readings;

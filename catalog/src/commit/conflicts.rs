@@ -29,7 +29,7 @@ use super::manifests::Manifests;
 use super::operation::Scope;
 use super::removal::{only_target, path_bounds};
 use crate::error::Result;
-use crate::snapshot::LiveFile;
+use crate::files::LiveFile;
 
 /// What must not have happened since a snapshot was read.
 #[derive(Debug)]
@@ -168,7 +168,7 @@ impl Step<'_> {
 
     fn same_partition(&self, file: &LiveFile) -> bool {
         self.manifest.partition_spec_id == file.partition_spec_id
-            && self.file().partition() == file.data_file.partition()
+            && self.file().partition() == file.parts().0.partition()
     }
 }
 
@@ -212,7 +212,7 @@ impl Step<'_> {
     /// A new data file that is older than the equality delete file and in its reach.
     fn needs(&self, deletes: &LiveFile) -> bool {
         let older = self.entry.sequence_number().is_none_or(|number| number < deletes.sequence_number);
-        let everywhere = deletes.data_file.partition().iter().next().is_none();
+        let everywhere = deletes.parts().0.partition().iter().next().is_none();
         self.adds(ManifestContentType::Data) && older && (everywhere || self.same_partition(deletes))
     }
 }

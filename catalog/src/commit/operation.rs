@@ -18,8 +18,8 @@ use std::sync::Arc;
 use iceberg::spec::{DataFile, Struct};
 
 use crate::alter::Alteration;
+use crate::files::LiveFile;
 use crate::refs::RefChange;
-use crate::snapshot::LiveFile;
 use crate::write::StagedDeletes;
 
 /// What happens to the files that are live in the base.

@@ -17,8 +17,9 @@ use super::removal::Removal;
 use super::{Commit, CommitOutcome, Operation, Partitions, Rewrite, RowChanges};
 use crate::alter::Redefinition;
 use crate::error::{Error, Result};
+use crate::files::LiveFile;
 use crate::offsets::{self, Fence, SourceOffsets};
-use crate::snapshot::{LiveFile, TableSnapshot};
+use crate::snapshot::TableSnapshot;
 use crate::write::{StagedDeletes, StagedFiles};
 use crate::{alter, refs};
 
@@ -237,7 +238,7 @@ fn rewrite<'a>(
     let Some(read) = base.snapshot_by_id(changes.read_snapshot) else {
         return Ok(Err(format!("snapshot {}, which was rewritten, is gone", changes.read_snapshot)));
     };
-    let rows_in: u64 = data_files(&changes.inputs).map(|file| file.data_file.record_count()).sum();
+    let rows_in: u64 = data_files(&changes.inputs).map(|file| file.parts().0.record_count()).sum();
     let rows_out = draft.add.map_or(0, StagedFiles::row_count);
     if rows_out > rows_in {
         return Err(invalid(commit, format!("a rewrite of {rows_in} rows holds {rows_out}")));
@@ -247,7 +248,7 @@ fn rewrite<'a>(
     draft.sequence_number = Some(read.sequence_number());
     let equality_deletes = changes.inputs.iter();
     let equality_deletes = equality_deletes
-        .filter(|file| file.data_file.content_type() == DataContentType::EqualityDeletes)
+        .filter(|file| file.parts().0.content_type() == DataContentType::EqualityDeletes)
         .collect();
     let rules = Rules::Rewrite { data: by_path(data_files(&changes.inputs)), equality_deletes };
     draft.guard = Some(Guard { read_snapshot: Some(changes.read_snapshot), rules });
@@ -255,11 +256,11 @@ fn rewrite<'a>(
 }
 
 fn data_files(files: &[LiveFile]) -> impl Iterator<Item = &LiveFile> {
-    files.iter().filter(|file| file.data_file.content_type() == DataContentType::Data)
+    files.iter().filter(|file| file.parts().0.content_type() == DataContentType::Data)
 }
 
 fn by_path<'a>(files: impl Iterator<Item = &'a LiveFile>) -> HashMap<&'a str, &'a LiveFile> {
-    files.map(|file| (file.data_file.file_path(), file)).collect()
+    files.map(|file| (file.parts().0.file_path(), file)).collect()
 }
 
 fn invalid(commit: &Commit, fact: String) -> Error {

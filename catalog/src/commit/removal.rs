@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 
 use iceberg::spec::{DataContentType, DataFile, ManifestContentType, ManifestFile, Struct};
 
-use crate::snapshot::LiveFile;
+use crate::files::LiveFile;
 
 /// The files that go.
 #[derive(Debug)]
@@ -28,7 +28,7 @@ impl<'a> Removal<'a> {
         if files.is_empty() {
             return Self::Nothing;
         }
-        Self::Files(files.iter().map(|file| (file.data_file.file_path(), file)).collect())
+        Self::Files(files.iter().map(|file| (file.parts().0.file_path(), file)).collect())
     }
 
     /// Whether a manifest can hold a file that goes.
@@ -43,7 +43,7 @@ impl<'a> Removal<'a> {
                 }
                 let newest_at_least = file.sequence_number <= manifest.sequence_number;
                 let within = newest_at_least && file.sequence_number >= manifest.min_sequence_number;
-                match (manifest.content, file.data_file.content_type()) {
+                match (manifest.content, file.parts().0.content_type()) {
                     (ManifestContentType::Data, DataContentType::Data) => within,
                     // Position deletes reach files that are as old as they are, or older.
                     (ManifestContentType::Deletes, DataContentType::Data) => newest_at_least,

@@ -96,7 +96,7 @@ async fn a_snapshot_lists_its_files_and_those_since_another() {
         let files = table.files().await.unwrap();
         assert_eq!(files.len(), count);
         assert_eq!(table.history().len(), count);
-        assert!(files.iter().all(|file| file.data_file.record_count() == 10));
+        assert!(files.iter().all(|file| file.whole().unwrap().record_count() == 10));
         let mut sequences: Vec<i64> = files.iter().map(|file| file.sequence_number).collect();
         sequences.sort_unstable();
         assert_eq!(sequences, (1..=count as i64).collect::<Vec<_>>());
@@ -104,7 +104,8 @@ async fn a_snapshot_lists_its_files_and_those_since_another() {
     let ids: Vec<i64> = tables.iter().map(|table| table.snapshot_id().unwrap()).collect();
     let newest = &tables[3];
     let paths = |files: Vec<LiveFile>| {
-        let mut paths: Vec<String> = files.iter().map(|file| file.data_file.file_path().to_owned()).collect();
+        let mut paths: Vec<String> =
+            files.iter().map(|file| file.whole().unwrap().file_path().to_owned()).collect();
         paths.sort();
         paths
     };
@@ -139,9 +140,11 @@ async fn files_that_are_not_plain_data_are_refused_by_name() {
     use DataFileFormat::{Avro, Orc, Parquet, Puffin};
     let inside = "memory:///warehouse/bronze/orders/data/foreign.bin";
     let cases = [
-        (inside, PositionDeletes, Parquet, "deletes rows"),
-        (inside, PositionDeletes, Puffin, "deletes rows"),
-        (inside, EqualityDeletes, Parquet, "deletes rows"),
+        (inside, PositionDeletes, Avro, "not a Parquet file"),
+        (inside, PositionDeletes, Puffin, "does not say where it lies"),
+        (inside, EqualityDeletes, Parquet, "does not say by which columns"),
+        (inside, EqualityDeletes, Puffin, "not a Parquet file"),
+        ("s3://elsewhere/d.parquet", PositionDeletes, Parquet, "outside the warehouse"),
         (inside, Data, Avro, "not a Parquet file"),
         (inside, Data, Orc, "not a Parquet file"),
         ("s3://elsewhere/foreign.bin", Data, Parquet, "outside the warehouse"),
@@ -179,5 +182,115 @@ async fn a_missing_or_damaged_manifest_is_an_error_and_never_fewer_files() {
             let error = table.files().await.unwrap_err().to_string();
             assert!(error.contains(damaged), "{error}");
         }
+    }
+}
+
+mod applied {
+    use iceberg::spec::{Datum, Literal};
+
+    use super::*;
+
+    fn delete(
+        content: DataContentType,
+        seq: i64,
+        build: impl FnOnce(&mut DataFileBuilder),
+    ) -> Arc<DeleteFile> {
+        let mut file = DataFileBuilder::default();
+        file.content(content)
+            .file_path(format!("memory:///d{seq}"))
+            .file_format(DataFileFormat::Parquet)
+            .partition(Struct::empty())
+            .partition_spec_id(0)
+            .record_count(1)
+            .file_size_in_bytes(1);
+        build(&mut file);
+        let data_file = Arc::new(file.build().unwrap());
+        Arc::new(DeleteFile { data_file, partition_spec_id: 0, sequence_number: seq })
+    }
+
+    fn refusal(file: &str, fact: String) -> Error {
+        refused("t", file, fact)
+    }
+
+    async fn table() -> (crate::testing::TestLake, TableSnapshot) {
+        let fixture = lake().await;
+        let table = orders(&fixture.lake, "orders", vec![], &[]).await;
+        (fixture, table)
+    }
+
+    fn found(deletes: &Deletes) -> (Vec<i64>, Vec<i64>) {
+        let positions = match &deletes.positions {
+            PositionDeletes::None => Vec::new(),
+            PositionDeletes::Files(files) => files.iter().map(|file| file.sequence_number).collect(),
+            PositionDeletes::Vector(vector) => vec![-vector.sequence_number],
+        };
+        let equality = deletes.equality.iter().flat_map(|scope| scope.applicable());
+        (positions, equality.map(|file| file.sequence_number).collect())
+    }
+
+    #[tokio::test]
+    async fn by_sequence_number() {
+        let (_lake, table) = table().await;
+        let deletes = vec![
+            delete(DataContentType::EqualityDeletes, 5, |_| ()),
+            delete(DataContentType::EqualityDeletes, 3, |_| ()),
+            delete(DataContentType::PositionDeletes, 3, |_| ()),
+        ];
+        let index = DeleteIndex::of(table.metadata(), deletes, refusal).unwrap();
+        let data = data_file("memory:///x", DataContentType::Data, DataFileFormat::Parquet);
+        let of = |seq| found(&index.apply(&data, 0, seq));
+        assert_eq!(of(2), (vec![3], vec![3, 5]));
+        assert_eq!(of(3), (vec![3], vec![5]), "a key that came with its deletion stays");
+        assert_eq!(of(4), (vec![], vec![5]));
+        assert_eq!(of(5), (vec![], vec![]));
+    }
+
+    #[tokio::test]
+    async fn by_partition_path_and_vector() {
+        use DataContentType::PositionDeletes as Positions;
+        let (_lake, table) = table().await;
+        let one = || Struct::from_iter([Some(Literal::int(1))]);
+        let deletes = vec![
+            delete(Positions, 4, |f| {
+                f.partition(one());
+            }),
+            delete(Positions, 5, |f| {
+                f.referenced_data_file(Some("memory:///b".into()));
+            }),
+            delete(Positions, 6, |f| {
+                f.partition(one()).lower_bounds([(2_147_483_546, Datum::string("memory:///b"))].into());
+            }),
+            delete(Positions, 7, |f| {
+                let only = || [(2_147_483_546, Datum::string("memory:///c"))].into();
+                f.lower_bounds(only()).upper_bounds(only());
+            }),
+            delete(Positions, 8, |f| {
+                f.file_format(DataFileFormat::Puffin).referenced_data_file(Some("memory:///v".into()));
+            }),
+            delete(Positions, 8, |f| {
+                f.referenced_data_file(Some("memory:///v".into()));
+            }),
+        ];
+        let index = DeleteIndex::of(table.metadata(), deletes.clone(), refusal).unwrap();
+        let of = |path: &str, partition: Struct| {
+            let mut file = DataFileBuilder::default();
+            file.content(DataContentType::Data)
+                .file_path(format!("memory:///{path}"))
+                .file_format(DataFileFormat::Parquet)
+                .partition(partition)
+                .partition_spec_id(0)
+                .record_count(1)
+                .file_size_in_bytes(1);
+            found(&index.apply(&file.build().unwrap(), 0, 1)).0
+        };
+        assert_eq!(of("a", Struct::empty()), Vec::<i64>::new());
+        assert_eq!(of("a", one()), [4]);
+        assert_eq!(of("b", Struct::empty()), [5]);
+        assert_eq!(of("b", one()), [5, 4, 6]);
+        assert_eq!(of("c", Struct::empty()), [7]);
+        assert_eq!(of("v", Struct::empty()), [-8], "the vector alone");
+        let twice = [deletes.as_slice(), &deletes[4..5]].concat();
+        let error = DeleteIndex::of(table.metadata(), twice, refusal).unwrap_err().to_string();
+        assert!(error.contains("both delete from memory:///v"), "{error}");
     }
 }

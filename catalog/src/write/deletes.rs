@@ -28,9 +28,10 @@ use super::file::{OpenFile, Target};
 use super::meter::Meter;
 use super::metrics::Content;
 use crate::error::{Error, Result};
+use crate::files::LiveFile;
 use crate::lake::Lake;
 use crate::schema;
-use crate::snapshot::{LiveFile, TableSnapshot};
+use crate::snapshot::TableSnapshot;
 
 /// Table property: `partition` (the default) or `file`.
 const GRANULARITY: &str = "write.delete.granularity";
@@ -73,10 +74,10 @@ impl DeleteWriter {
     /// # Errors
     /// When a position is not in the file, or the file is not a data file.
     pub fn delete(&mut self, file: &LiveFile, positions: impl IntoIterator<Item = u64>) -> Result<()> {
-        let path = file.data_file.file_path();
-        let rows = file.data_file.record_count();
+        let path = file.parts().0.file_path();
+        let rows = file.parts().0.record_count();
         let wrong = |fact: String| Error::InvalidCommit { subject: path.to_owned(), fact };
-        if file.data_file.content_type() != iceberg::spec::DataContentType::Data {
+        if file.parts().0.content_type() != iceberg::spec::DataContentType::Data {
             return Err(wrong("it is a delete file and has no rows to delete".to_owned()));
         }
         let mut given = Vec::new();
@@ -109,7 +110,7 @@ impl DeleteWriter {
         for (file, mut positions) in self.positions.into_values() {
             positions.sort_unstable();
             positions.dedup();
-            let key = (file.partition_spec_id, file.data_file.partition().clone());
+            let key = (file.partition_spec_id, file.parts().0.partition().clone());
             let next = groups.len();
             let index = if by_file { next } else { *group_of.entry(key).or_insert(next) };
             match groups.get_mut(index) {
@@ -151,14 +152,14 @@ async fn write(
     let target = Arc::new(target(lake, table, token, spec_id)?);
     let location = format!("{}/{token}-deletes-{number}.parquet", target.location);
     let path = lake.object_path(&location)?;
-    let only = (group.len() == 1).then(|| first.data_file.file_path().to_owned());
-    let partition = first.data_file.partition().clone();
+    let only = (group.len() == 1).then(|| first.parts().0.file_path().to_owned());
+    let partition = first.parts().0.partition().clone();
     let file = OpenFile::new(target.clone(), Arc::<Meter>::default(), number, partition, location, path)?;
     let mut file = file.holding(Content::PositionDeletes(only));
     for (data, positions) in group {
         for positions in positions.chunks(ROWS_AT_ONCE) {
             let paths = StringArray::from_iter_values(std::iter::repeat_n(
-                data.data_file.file_path(),
+                data.parts().0.file_path(),
                 positions.len(),
             ));
             let columns: Vec<ArrayRef> =

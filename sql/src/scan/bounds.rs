@@ -63,7 +63,7 @@ impl Columns {
         let Some(Some(ColumnId { id, data_type })) = self.columns.get(index) else {
             return Bounds::default();
         };
-        let data = &file.data_file;
+        let data = file.parts().0;
         if data_type.is_floating() && data.nan_value_counts().get(id) != Some(&0) {
             // NaN is the largest value to the engine, and in no bound.
             return Bounds::default();
@@ -77,10 +77,19 @@ impl Columns {
         Bounds { exact: lower.is_some() && upper.is_some() && exact(data_type), lower, upper }
     }
 
+    /// Field id and type of the column at `index`, unless it is nested.
+    pub(super) fn column(&self, index: usize) -> Option<(i32, &DataType)> {
+        self.columns.get(index)?.as_ref().map(|column| (column.id, &column.data_type))
+    }
+
+    pub(super) fn spec(&self, id: i32) -> Option<&PartitionSpecRef> {
+        self.specs.iter().find(|spec| spec.spec_id() == id)
+    }
+
     /// How many values of the column at `index` are null.
     pub(crate) fn nulls(&self, file: &LiveFile, index: usize) -> Option<u64> {
         let id = self.columns.get(index)?.as_ref()?.id;
-        let data = &file.data_file;
+        let data = file.parts().0;
         // A count that does not cover all rows is of no use.
         let covers = data.value_counts().get(&id).is_none_or(|values| *values == data.record_count());
         data.null_value_counts().get(&id).copied().filter(|nulls| covers && *nulls <= data.record_count())
@@ -92,13 +101,13 @@ impl Columns {
             self.columns.iter().zip(wanted).filter(|(_, wanted)| **wanted).filter_map(|(column, _)| {
                 column.as_ref().filter(|column| column.data_type.is_floating()).map(|column| column.id)
             });
-        let without = |file: &LiveFile, id: i32| file.data_file.nan_value_counts().get(&id) == Some(&0);
+        let without = |file: &LiveFile, id: i32| file.parts().0.nan_value_counts().get(&id) == Some(&0);
         floating.into_iter().any(|id| files.iter().any(|file| !without(file, id)))
     }
 
     fn partition_bounds(&self, file: &LiveFile, id: i32, data_type: &DataType) -> Option<Bounds> {
-        let spec = self.specs.iter().find(|spec| spec.spec_id() == file.partition_spec_id)?;
-        let values = file.data_file.partition();
+        let spec = self.spec(file.partition_spec_id)?;
+        let values = file.parts().0.partition();
         spec.fields().iter().zip(values.iter()).find_map(|(field, value)| {
             let Some(Literal::Primitive(value)) = value else { return None };
             if field.source_id != id {
@@ -124,7 +133,11 @@ fn exact(data_type: &DataType) -> bool {
 }
 
 /// The first and last instant of a year, month, day or hour.
-fn time_span(transform: Transform, value: &PrimitiveLiteral, data_type: &DataType) -> Option<Bounds> {
+pub(super) fn time_span(
+    transform: Transform,
+    value: &PrimitiveLiteral,
+    data_type: &DataType,
+) -> Option<Bounds> {
     let PrimitiveLiteral::Int(at) = value else { return None };
     let at = *at;
     let epoch = NaiveDate::default();
@@ -155,7 +168,11 @@ fn time_span(transform: Transform, value: &PrimitiveLiteral, data_type: &DataTyp
 }
 
 /// An Iceberg value as a value of the column's type today, which may be wider than when it was written.
-fn scalar(value: &PrimitiveLiteral, from: Option<&PrimitiveType>, to: &DataType) -> Option<ScalarValue> {
+pub(super) fn scalar(
+    value: &PrimitiveLiteral,
+    from: Option<&PrimitiveType>,
+    to: &DataType,
+) -> Option<ScalarValue> {
     let nanos = matches!(from, Some(PrimitiveType::TimestampNs | PrimitiveType::TimestamptzNs));
     Some(match (value, to) {
         (PrimitiveLiteral::Boolean(v), DataType::Boolean) => ScalarValue::Boolean(Some(*v)),

@@ -15,27 +15,29 @@ use sluice_catalog::LiveFile;
 /// With so many files for each partition whole files are even enough, and no footer is read twice.
 const FILES_PER_PARTITION: usize = 8;
 
-/// The files as the reader wants them.
+/// The files as the reader wants them, each with its [`LiveFile`], which says what deletes from it.
 ///
 /// # Errors
 /// When `locate` does not know a file's path.
 pub(crate) fn files<E>(
-    live: &[&LiveFile],
+    files: &[&LiveFile],
     statistics: Option<Vec<Arc<Statistics>>>,
     locate: impl Fn(&LiveFile) -> Result<Path, E>,
 ) -> Result<Vec<PartitionedFile>, E> {
     let mut statistics = statistics.into_iter().flatten();
-    live.iter()
-        .map(|file| {
+    files
+        .iter()
+        .map(|live| {
             let meta = ObjectMeta {
-                location: locate(file)?,
+                location: locate(live)?,
                 // Data files never change, so one time does for all; it is part of the footer cache's key.
                 last_modified: chrono::DateTime::UNIX_EPOCH,
-                size: file.data_file.file_size_in_bytes(),
+                size: live.parts().0.file_size_in_bytes(),
                 e_tag: None,
                 version: None,
             };
-            let file = PartitionedFile::from(meta);
+            let mut file = PartitionedFile::from(meta);
+            file.extensions = Some(Arc::new(LiveFile::clone(live)));
             Ok(match statistics.next() {
                 Some(known) => file.with_statistics(known),
                 None => file,

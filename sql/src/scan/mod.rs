@@ -1,10 +1,16 @@
-//! From live files to what Parquet readers are told: which, how split, what is known, which columns.
+//! From live files to what Parquet readers are told: which, how split, what is known, which columns, which rows are gone.
 
 pub(crate) mod bounds;
+pub(crate) mod deletes;
 pub(crate) mod fields;
 pub(crate) mod groups;
+pub(crate) mod keyed;
+pub(crate) mod manifests;
 pub(crate) mod prune;
+pub(crate) mod reader;
+pub(crate) mod source;
 pub(crate) mod statistics;
+mod thrift;
 
 #[cfg(test)]
 mod tests;

@@ -78,7 +78,7 @@ impl PruningStatistics for Known<'_> {
     }
 
     fn row_counts(&self, _: &Column) -> Option<ArrayRef> {
-        let counts: UInt64Array = self.files.iter().map(|file| Some(file.data_file.record_count())).collect();
+        let counts: UInt64Array = self.files.iter().map(|file| Some(file.parts().0.record_count())).collect();
         Some(Arc::new(counts))
     }
 

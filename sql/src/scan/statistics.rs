@@ -65,6 +65,9 @@ pub(crate) fn of(
     }
     all.column_statistics =
         folded.into_iter().map(|column| column.unwrap_or_else(ColumnStatistics::new_unknown)).collect();
+    if files.iter().any(|file| !file.parts().1.is_empty()) {
+        all = all.to_inexact();
+    }
     (each.then_some(of_files), all)
 }
 
@@ -78,12 +81,14 @@ fn of_file(file: &LiveFile, columns: &Columns, wanted: &[bool]) -> Statistics {
             },
         )
         .collect();
-    Statistics {
-        num_rows: exactly(file.data_file.record_count()),
+    let known = Statistics {
+        num_rows: exactly(file.parts().0.record_count()),
         // The size on disk; in memory it is more.
-        total_byte_size: exactly(file.data_file.file_size_in_bytes()).to_inexact(),
+        total_byte_size: exactly(file.parts().0.file_size_in_bytes()).to_inexact(),
         column_statistics,
-    }
+    };
+    // Of rows that may be gone nothing is certain but the limits.
+    if file.parts().1.is_empty() { known } else { known.to_inexact() }
 }
 
 fn of_column(file: &LiveFile, columns: &Columns, index: usize) -> ColumnStatistics {

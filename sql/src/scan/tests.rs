@@ -85,7 +85,7 @@ fn live(build: impl FnOnce(&mut DataFileBuilder) -> &mut DataFileBuilder) -> Liv
         .file_size_in_bytes(100);
     build(&mut file);
     let data_file: DataFile = file.build().unwrap();
-    LiveFile { data_file, partition_spec_id: 0, sequence_number: 1 }
+    LiveFile::new(Arc::new(data_file), 0, 1)
 }
 
 #[test]

@@ -5,9 +5,9 @@ use iceberg::spec::{self, Literal, ManifestStatus, Struct};
 use super::state::{self, data, deletes, entries};
 use super::*;
 use crate::error::Error;
+use crate::files::LiveFile;
 use crate::fixture::{at, lake, objects, orders, staged, token};
 use crate::lake::Lake;
-use crate::snapshot::LiveFile;
 use crate::spec::{PartitionBy, Transform};
 use crate::write::{DeleteWriter, StagedDeletes};
 
@@ -75,7 +75,7 @@ async fn replacing_a_file_keeps_the_others_as_they_came() {
         let manifests: Vec<_> =
             state::manifests(&base).await.into_iter().map(|(file, _)| file.manifest_path).collect();
         let victim = before.iter().find(|file| file.sequence_number == 2).unwrap().clone();
-        let rows = victim.data_file.record_count();
+        let rows = victim.parts().0.record_count();
         let files = staged(lake, &base, token(9), 100..101).await;
         let operation_kind = Operation::ChangeRows(changes(&base, vec![victim.clone()]));
         let commit = commit_of(operation_kind, Some(files), token(9));
@@ -85,7 +85,7 @@ async fn replacing_a_file_keeps_the_others_as_they_came() {
         assert_eq!(operation(&now), spec::Operation::Overwrite);
         let after = data(&now).await;
         let sequence = |files: &[LiveFile]| {
-            let of = |file: &LiveFile| (file.data_file.file_path().to_owned(), file.sequence_number);
+            let of = |file: &LiveFile| (file.parts().0.file_path().to_owned(), file.sequence_number);
             files.iter().map(of).collect::<std::collections::BTreeSet<_>>()
         };
         let kept = &sequence(&before) - &sequence(&[victim]);
@@ -107,7 +107,7 @@ async fn whole_files_may_go_without_new_ones() {
     let lake = &fixture.lake;
     let base = table(lake, by_status(), &[0..9]).await;
     let paid: Vec<_> =
-        data(&base).await.into_iter().filter(|file| *file.data_file.partition() == status("paid")).collect();
+        data(&base).await.into_iter().filter(|file| *file.parts().0.partition() == status("paid")).collect();
     let commit = commit_of(Operation::ChangeRows(changes(&base, paid)), None, token(9));
     let now = committed(lake.commit(vec![commit], at(5)).await.unwrap());
     assert_eq!(state::ids(&now).await, [0, 2, 3, 5, 6, 8]);
@@ -133,9 +133,9 @@ async fn positions_are_deleted_and_go_with_their_file() {
         assert_eq!(totals(&now), ["9".to_owned(), before.len().to_string(), "1".to_owned()]);
         assert_eq!(summary(&now, "total-position-deletes").as_deref(), Some("2"));
         let deletes_now = deletes(&now).await;
-        let path = victim.data_file.file_path().to_owned();
-        assert_eq!(deletes_now[0].data_file.referenced_data_file(), Some(path));
-        assert_eq!(deletes_now[0].data_file.partition(), victim.data_file.partition());
+        let path = victim.parts().0.file_path().to_owned();
+        assert_eq!(deletes_now[0].parts().0.referenced_data_file(), Some(path));
+        assert_eq!(deletes_now[0].parts().0.partition(), victim.parts().0.partition());
 
         // Replacing the file takes its deletes along.
         let files = staged(lake, &now, token(10), 100..101).await;
@@ -167,8 +167,8 @@ async fn an_update_deletes_positions_and_adds_rows_at_once() {
     assert_eq!(state::ids(&now).await.len(), 18);
     // Each delete file names two data files by its bounds.
     for file in deletes(&now).await {
-        assert_eq!(file.data_file.referenced_data_file(), None);
-        assert_eq!(file.data_file.lower_bounds().len(), 2);
+        assert_eq!(file.parts().0.referenced_data_file(), None);
+        assert_eq!(file.parts().0.lower_bounds().len(), 2);
     }
 }
 
@@ -177,7 +177,7 @@ async fn partitions_are_replaced_with_their_deletes() {
     let fixture = lake().await;
     let lake = &fixture.lake;
     let base = table(lake, by_status(), &[0..9, 10..19]).await;
-    let paid = data(&base).await.into_iter().find(|f| *f.data_file.partition() == status("paid")).unwrap();
+    let paid = data(&base).await.into_iter().find(|f| *f.parts().0.partition() == status("paid")).unwrap();
     let staged_deletes = positions(lake, &base, token(8), &[(&paid, &[0])]).await;
     let deleted = RowChanges { deletes: Some(staged_deletes), ..changes(&base, vec![]) };
     let commit = commit_of(Operation::ChangeRows(deleted), None, token(8));

@@ -7,9 +7,9 @@ use iceberg::spec::{DataContentType, DataFileBuilder, DataFileFormat};
 use super::changes::{by_status, changes, commit_of, positions, status, table};
 use super::state::{self, data};
 use super::*;
+use crate::files::LiveFile;
 use crate::fixture::{at, lake, staged, token};
 use crate::lake::Lake;
-use crate::snapshot::LiveFile;
 use crate::write::StagedDeletes;
 
 /// Lands a change of another writer.
@@ -148,7 +148,7 @@ async fn a_delete_file_for_several_files_reaches_those_between_its_bounds() {
         let lake = &fixture.lake;
         let base = table(lake, vec![], &[0..9, 10..19, 20..29]).await;
         let mut files = data(&base).await;
-        files.sort_by(|a, b| a.data_file.file_path().cmp(b.data_file.file_path()));
+        files.sort_by(|a, b| a.parts().0.file_path().cmp(b.parts().0.file_path()));
         let rows = [(&files[0], [0_u64].as_slice()), (&files[1], &[0])];
         let deletes = Some(positions(lake, &base, token(71), &rows).await);
         let change = RowChanges { deletes, ..changes(&base, vec![]) };
@@ -196,7 +196,7 @@ async fn a_replaced_partition_must_be_as_it_was_read() {
             let base = table(&fixture.lake, by_status(), &[0..9]).await;
             if deletes {
                 let files = data(&base).await;
-                let file = files.iter().find(|file| *file.data_file.partition() == status(name)).unwrap();
+                let file = files.iter().find(|file| *file.parts().0.partition() == status(name)).unwrap();
                 delete_meanwhile(&fixture.lake, &base, file).await;
             } else {
                 append_meanwhile(&fixture.lake, &base, ids.clone()).await;
@@ -227,7 +227,7 @@ async fn delete_by_value_meanwhile(lake: &Lake, base: &TableSnapshot, like: &Liv
         .content(DataContentType::EqualityDeletes)
         .file_path(format!("{}/data/values-{number}.parquet", base.metadata().location()))
         .file_format(DataFileFormat::Parquet)
-        .partition(like.data_file.partition().clone())
+        .partition(like.parts().0.partition().clone())
         .partition_spec_id(like.partition_spec_id)
         .record_count(1)
         .file_size_in_bytes(10)

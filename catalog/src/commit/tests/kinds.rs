@@ -42,7 +42,7 @@ async fn an_append_adds_its_rows_and_records_where_they_came_from() {
     let recorded = &now.metadata().properties()["sluice.offsets.orders"];
     assert!(recorded.contains(&format!(r#""snapshot":{}"#, snapshot.snapshot_id())), "{recorded}");
     let added = now.files_added_since(first.snapshot_id().unwrap()).await.unwrap().unwrap();
-    assert_eq!(added.iter().map(|file| file.data_file.record_count()).sum::<u64>(), 20);
+    assert_eq!(added.iter().map(|file| file.whole().unwrap().record_count()).sum::<u64>(), 20);
 }
 
 #[tokio::test]

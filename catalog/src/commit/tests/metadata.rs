@@ -195,7 +195,7 @@ async fn old_files_keep_their_partitioning_and_new_ones_follow_the_new() {
     let drop = Operation::ReplacePartitions { read_snapshot: now.snapshot_id(), partitions };
     let error = lake.commit(vec![commit_of(drop, None, token(13))], at(4)).await.unwrap_err();
     assert!(error.to_string().contains("older partitioning"), "{error}");
-    let gone: u64 = replaced.iter().map(|file| file.data_file.record_count()).sum();
+    let gone: u64 = replaced.iter().map(|file| file.parts().0.record_count()).sum();
     let change = Operation::ChangeRows(super::changes::changes(&now, replaced));
     let now = run(lake, change, 14, 5).await;
     assert_eq!(now.row_count(), Some(13 - gone));

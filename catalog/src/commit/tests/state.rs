@@ -1,6 +1,7 @@
 //! What a table holds by its manifests alone, deletes by position applied: what the tests compare with.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use arrow::array::AsArray;
 use arrow::datatypes::Int64Type;
@@ -9,7 +10,8 @@ use iceberg::spec::{DataContentType, ManifestEntryRef, ManifestFile, ManifestLis
 use object_store::ObjectStoreExt;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
-use crate::snapshot::{LiveFile, TableSnapshot};
+use crate::files::LiveFile;
+use crate::snapshot::TableSnapshot;
 
 /// The manifests of the current snapshot with their entries.
 pub(super) async fn manifests(table: &TableSnapshot) -> Vec<(ManifestFile, Vec<ManifestEntryRef>)> {
@@ -30,11 +32,11 @@ pub(super) async fn files(table: &TableSnapshot) -> Vec<LiveFile> {
     let mut files = Vec::new();
     for (manifest, entries) in manifests(table).await {
         for entry in entries.iter().filter(|entry| entry.is_alive()) {
-            files.push(LiveFile {
-                data_file: entry.data_file().clone(),
-                partition_spec_id: manifest.partition_spec_id,
-                sequence_number: entry.sequence_number().unwrap(),
-            });
+            files.push(LiveFile::new(
+                Arc::new(entry.data_file().clone()),
+                manifest.partition_spec_id,
+                entry.sequence_number().unwrap(),
+            ));
         }
     }
     files
@@ -43,15 +45,15 @@ pub(super) async fn files(table: &TableSnapshot) -> Vec<LiveFile> {
 /// The live data files, oldest first.
 pub(super) async fn data(table: &TableSnapshot) -> Vec<LiveFile> {
     let mut files = files(table).await;
-    files.retain(|file| file.data_file.content_type() == DataContentType::Data);
-    files.sort_by_key(|file| (file.sequence_number, file.data_file.file_path().to_owned()));
+    files.retain(|file| file.parts().0.content_type() == DataContentType::Data);
+    files.sort_by_key(|file| (file.sequence_number, file.parts().0.file_path().to_owned()));
     files
 }
 
 /// The live delete files.
 pub(super) async fn deletes(table: &TableSnapshot) -> Vec<LiveFile> {
     let mut files = files(table).await;
-    files.retain(|file| file.data_file.content_type() != DataContentType::Data);
+    files.retain(|file| file.parts().0.content_type() != DataContentType::Data);
     files
 }
 
@@ -65,7 +67,7 @@ pub(super) async fn entries(table: &TableSnapshot, status: ManifestStatus) -> us
 pub(super) async fn ids(table: &TableSnapshot) -> Vec<i64> {
     let mut deleted: HashMap<String, (i64, HashSet<i64>)> = HashMap::new();
     for file in deletes(table).await {
-        assert_eq!(file.data_file.content_type(), DataContentType::PositionDeletes);
+        assert_eq!(file.parts().0.content_type(), DataContentType::PositionDeletes);
         for batch in read(table, &file).await {
             let (paths, positions) = (batch.column(0).as_string::<i32>(), batch.column(1));
             for (path, position) in paths.iter().zip(positions.as_primitive::<Int64Type>().values()) {
@@ -77,7 +79,7 @@ pub(super) async fn ids(table: &TableSnapshot) -> Vec<i64> {
     }
     let mut ids = Vec::new();
     for file in data(table).await {
-        let deletes = deleted.get(file.data_file.file_path());
+        let deletes = deleted.get(file.parts().0.file_path());
         let deletes = deletes.filter(|(sequence, _)| *sequence >= file.sequence_number);
         let mut position = 0;
         for batch in read(table, &file).await {
@@ -95,7 +97,7 @@ pub(super) async fn ids(table: &TableSnapshot) -> Vec<i64> {
 }
 
 async fn read(table: &TableSnapshot, file: &LiveFile) -> Vec<RecordBatch> {
-    let path = table.lake().object_path(file.data_file.file_path()).unwrap();
+    let path = table.lake().object_path(file.parts().0.file_path()).unwrap();
     let bytes = table.lake().store().get(&path).await.unwrap().bytes().await.unwrap();
     let reader = ParquetRecordBatchReaderBuilder::try_new(bytes).unwrap().build().unwrap();
     reader.map(|batch| batch.unwrap()).collect()

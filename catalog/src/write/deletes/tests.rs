@@ -9,11 +9,7 @@ async fn live(lake: &Lake, table: &TableSnapshot, numbers: std::ops::Range<u128>
     let mut live = Vec::new();
     for number in numbers {
         let staged = staged(lake, table, token(number), 0..9).await;
-        live.extend(staged.files.iter().map(|file| LiveFile {
-            data_file: file.clone(),
-            partition_spec_id: staged.spec_id,
-            sequence_number: 1,
-        }));
+        live.extend(staged.files.iter().map(|file| LiveFile::new(file.clone().into(), staged.spec_id, 1)));
     }
     live
 }
@@ -29,7 +25,7 @@ async fn positions_outside_the_file_are_refused() {
     assert!(error.to_string().contains("none at position 9"), "{error}");
     let staged = writer.finish().await.unwrap();
     let (spec_id, file) = staged.files()[0].clone();
-    let deletes = LiveFile { data_file: file, partition_spec_id: spec_id, sequence_number: 2 };
+    let deletes = LiveFile::new(file.into(), spec_id, 2);
     let error = DeleteWriter::new(&fixture.lake, &table, token(6)).delete(&deletes, [0]).unwrap_err();
     assert!(error.to_string().contains("delete file"), "{error}");
 }
