@@ -16,8 +16,8 @@ use std::sync::Arc;
 
 use futures::{StreamExt, TryStreamExt};
 use iceberg::spec::{
-    DataContentType, DataFile, DataFileFormat, ManifestContentType, ManifestEntry, ManifestFile,
-    ManifestList, Operation, Snapshot,
+    DataContentType, DataFile, DataFileFormat, ManifestContentType, ManifestEntry, ManifestEntryRef,
+    ManifestFile, ManifestList, Operation, Snapshot,
 };
 use moka::future::Cache;
 
@@ -97,6 +97,28 @@ impl Manifests {
             LiveFile::with_deletes(file, partition_spec_id, sequence_number, deletes)
         };
         Ok(data.into_iter().map(live).collect())
+    }
+
+    /// All entries of one of these manifests, removed files included, as they are written; nothing is checked
+    /// but that the manifest can be read.
+    ///
+    /// # Errors
+    /// When the manifest is missing, too large or damaged.
+    pub async fn entries(&self, manifest: &ManifestFile) -> Result<Vec<ManifestEntryRef>> {
+        let location = &manifest.manifest_path;
+        if manifest.key_metadata.is_some() {
+            return Err(refused(
+                &self.table.name().to_string(),
+                location,
+                "the manifest is encrypted".into(),
+            ));
+        }
+        let content = manifest.load_manifest(&self.table.lake().inner().file_io).await;
+        let content = content.map_err(|source| Error::Iceberg {
+            subject: format!("manifest {location}"),
+            source: Box::new(source),
+        })?;
+        Ok(content.entries().to_vec())
     }
 
     async fn index(&self) -> Result<DeleteIndex> {

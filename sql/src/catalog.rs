@@ -24,6 +24,8 @@ use sluice_catalog::{TableName, TableSnapshot};
 use crate::described::Described;
 use crate::engine::CATALOG;
 use crate::error::{Complaint, Error, Result, nearest, quoted};
+use crate::metadata::MetadataTable;
+use crate::naming::Asked;
 use crate::session::Session;
 use crate::table::{LakeTable, Reading};
 use crate::text::Text;
@@ -40,7 +42,9 @@ pub(crate) struct Scope {
 
 #[derive(Debug, Default)]
 struct Found {
-    providers: HashMap<TableName, Arc<dyn TableProvider>>,
+    providers: HashMap<Asked, Arc<dyn TableProvider>>,
+    /// The state in which each table was found; its versions and what is told about it come from there.
+    states: HashMap<TableName, Reading>,
     inputs: BTreeSet<TableName>,
     snapshots: BTreeMap<TableName, TableSnapshot>,
     /// How many tables each view reads.
@@ -177,35 +181,64 @@ impl Scope {
 
     async fn resolve(
         self: Arc<Self>,
-        name: TableName,
+        asked: Asked,
         path: &[TableName],
     ) -> Result<Option<Arc<dyn TableProvider>>> {
+        let name = asked.table.clone();
         if path.contains(&name) {
             let mut steps: Vec<String> = path.iter().map(TableName::to_string).collect();
             steps.push(name.to_string());
             let message = format!("view `{name}` reads itself: {}", steps.join(" -> "));
             return Err(Error::Plan(Complaint::new(message).remedy("change one of these views")));
         }
-        if let Some(provider) = self.found().providers.get(&name) {
+        if let Some(provider) = self.found().providers.get(&asked) {
             return Ok(Some(Arc::clone(provider)));
         }
         let engine = self.session.engine();
-        let reading = match self.session.readings().get(&name) {
-            Some(reading) => Some(reading.clone()),
-            None => engine.lake().find(&name).await?.map(Reading::current),
-        };
-        let provider: Arc<dyn TableProvider> = if let Some(reading) = reading {
-            self.found().snapshots.insert(name.clone(), reading.table.clone());
-            Arc::new(LakeTable::new(engine.clone(), reading))
-        } else if let Some(view) = engine.lake().find_view(&name).await? {
+        let provider: Arc<dyn TableProvider> = if let Some(reading) = self.state_of(&name).await? {
+            match self.provide(&asked, reading)? {
+                Some(provider) => provider,
+                None => return Ok(None),
+            }
+        } else if let Some(view) = engine.lake().find_view(&name).await?.filter(|_| asked.is_plain()) {
             self.plan_view(&name, &view.sql, path).await?
         } else {
             return Ok(None);
         };
         let mut found = self.found();
-        found.inputs.insert(name.clone());
-        found.providers.insert(name, Arc::clone(&provider));
+        found.inputs.insert(name);
+        found.providers.insert(asked, Arc::clone(&provider));
         Ok(Some(provider))
+    }
+
+    /// The state of a table that this statement reads, looked up once.
+    async fn state_of(&self, name: &TableName) -> Result<Option<Reading>> {
+        if let Some(known) = self.found().states.get(name) {
+            return Ok(Some(known.clone()));
+        }
+        let reading = match self.session.readings().get(name) {
+            Some(reading) => Some(reading.clone()),
+            None => self.session.engine().lake().find(name).await?.map(Reading::current),
+        };
+        if let Some(reading) = &reading {
+            self.found().states.insert(name.clone(), reading.clone());
+        }
+        Ok(reading)
+    }
+
+    /// The table, a version of it, or what is told about it; `None` when the name asks for nothing known.
+    fn provide(&self, asked: &Asked, reading: Reading) -> Result<Option<Arc<dyn TableProvider>>> {
+        let engine = self.session.engine().clone();
+        if asked.is_plain() {
+            self.found().snapshots.insert(asked.table.clone(), reading.table.clone());
+            return Ok(Some(Arc::new(LakeTable::new(engine, reading))));
+        }
+        let Some(state) = asked.state(&reading.table)? else { return Ok(None) };
+        if let Some(kind) = asked.metadata {
+            return Ok(Some(Arc::new(MetadataTable::new(kind, state)?)));
+        }
+        self.found().snapshots.entry(asked.table.clone()).or_insert_with(|| state.clone());
+        Ok(Some(Arc::new(LakeTable::new(engine, Reading::current(state)))))
     }
 
     async fn plan_view(
@@ -295,7 +328,7 @@ impl SchemaProvider for Namespace {
 
     async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>, DataFusionError> {
         // What can be no name of a table is the name of none.
-        let Ok(name) = TableName::new(self.namespace.clone(), name) else { return Ok(None) };
+        let Some(name) = Asked::parse(&self.namespace, name) else { return Ok(None) };
         let scope = Arc::clone(&self.names.scope);
         let planned = scope.found().planned;
         let provider = scope.resolve(name, &self.names.path).await?;

@@ -20,6 +20,8 @@ mod described;
 mod engine;
 mod error;
 mod functions;
+mod metadata;
+mod naming;
 mod rules;
 mod scan;
 mod session;

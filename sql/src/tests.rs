@@ -7,6 +7,7 @@ mod hostile;
 mod pruning;
 mod readings;
 mod statements;
+mod versions;
 mod views;
 mod writes;
 

@@ -1,6 +1,6 @@
 //! SQL text becomes tokens: within limits, with its parameter markers numbered.
 //!
-//! Flow: text -> [`Text::read`] (size, tokens, nesting, chains, markers) -> [`Text::parse`] -> one statement.
+//! Flow: text -> [`Text::read`] (size, tokens, nesting, chains, versions, markers) -> [`Text::parse`] -> one statement.
 //!
 //! The limits are counted on tokens, before anything recursive looks at them: a planner that runs out of
 //! stack aborts the whole process, and a flat `1+1+…` is as deep a tree as nested parentheses.
@@ -14,6 +14,8 @@ use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer, Wor
 
 use crate::error::{Complaint, Error, Place, Result};
 use crate::functions::bare_units;
+
+mod versions;
 
 /// The longest statement, in bytes.
 const BYTES_MAX: usize = 256 * 1024;
@@ -48,6 +50,7 @@ impl<'a> Text<'a> {
                 Error::from(DataFusionError::SQL(Box::new(error.into()), None)).with_text(sql)
             })?;
         check_limits(&tokens).map_err(|complaint| Error::Syntax(complaint.with_text(sql)))?;
+        tokens = versions::rewrite(tokens).map_err(|c| Error::Syntax(c.with_text(sql)))?;
         let markers = number_markers(&mut tokens).map_err(|c| Error::Syntax(c.with_text(sql)))?;
         Ok(Self { sql, tokens, markers })
     }
