@@ -126,7 +126,7 @@ async fn compactor(world: &World) {
         let inputs = files[first..first + 2].to_vec();
         let records = {
             let rows = world.rows.lock().unwrap();
-            inputs.iter().flat_map(|file| rows[file.data_file.file_path()].clone()).collect()
+            inputs.iter().flat_map(|file| rows[file.parts().0.file_path()].clone()).collect()
         };
         let token = world.token();
         let Ok(staged) = world.stage(&state, token, 0, records).await else { continue };
