@@ -1,8 +1,10 @@
 //! Side by side with ceilings measured in the same run: each benchmark prints one JSON line.
 //!
 //! A ceiling is the least work the same libraries need for the same bytes on the same threads; the ratio
-//! says what the guarantees on top of it cost. `ingest` wants Kafka, and MinIO or a folder; `query` a folder.
+//! says what the guarantees on top of it cost. `ingest` wants Kafka, and MinIO or a folder; `query` and `commits` a
+//! folder.
 
+mod commits;
 mod ingest;
 mod query;
 mod usage;
@@ -22,6 +24,8 @@ struct Arguments {
 enum Benchmark {
     /// Events from Kafka to Iceberg tables, against consume + decode + Parquet alone.
     Ingest(ingest::Arguments),
+    /// Commits to a growing table, by one writer and by many at once, and planning on it.
+    Commits(commits::Arguments),
     /// SQL over a table, against plain DataFusion on the same files.
     Query(query::Arguments),
 }
@@ -30,6 +34,7 @@ enum Benchmark {
 async fn main() -> ExitCode {
     let result = match Arguments::parse().benchmark {
         Benchmark::Ingest(arguments) => ingest::run(arguments).await,
+        Benchmark::Commits(arguments) => commits::run(arguments).await,
         Benchmark::Query(arguments) => query::run(arguments).await,
     };
     match result {
