@@ -64,7 +64,13 @@ fn told(changed: &Changed) -> String {
             format!("{} {} {what}", output::grouped(rows), if rows == 1 { "row" } else { "rows" })
         })
         .collect();
-    let counts = if counts.is_empty() { "no rows changed".to_owned() } else { counts.join(", ") };
+    let changes_rows =
+        ["INSERT", "INSERT OVERWRITE", "UPDATE", "DELETE", "MERGE"].contains(&changed.statement);
+    let counts = match (counts.is_empty(), changes_rows) {
+        (false, _) => counts.join(", "),
+        (true, true) => "no rows changed".to_owned(),
+        (true, false) => "done".to_owned(),
+    };
     format!("{} {}: {counts}", changed.statement, changed.subject)
 }
 

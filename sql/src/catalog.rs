@@ -26,6 +26,7 @@ use crate::engine::CATALOG;
 use crate::error::{Complaint, Error, Result, nearest, quoted};
 use crate::metadata::MetadataTable;
 use crate::naming::Asked;
+use crate::scan::rows::NumberedTable;
 use crate::session::Session;
 use crate::table::{LakeTable, Reading};
 use crate::text::Text;
@@ -33,10 +34,14 @@ use crate::unfold;
 
 const INFORMATION_SCHEMA: &str = "information_schema";
 
+/// The name of the table that a statement changes, with the ids of its rows; no table can have it.
+pub(crate) const TARGET: &str = "sluice target";
+
 /// What one statement has resolved so far.
 #[derive(Debug)]
 pub(crate) struct Scope {
     session: Session,
+    target: Option<Arc<NumberedTable>>,
     found: Mutex<Found>,
 }
 
@@ -59,7 +64,12 @@ type Listing = BTreeMap<String, BTreeMap<String, TableType>>;
 
 impl Scope {
     pub(crate) fn open(session: Session) -> Arc<Self> {
-        Arc::new(Self { session, found: Mutex::default() })
+        Arc::new(Self { session, target: None, found: Mutex::default() })
+    }
+
+    /// A scope in which [`TARGET`] names the table that is changed.
+    pub(crate) fn with_target(session: Session, target: Arc<NumberedTable>) -> Arc<Self> {
+        Arc::new(Self { session, target: Some(target), found: Mutex::default() })
     }
 
     /// The engine's state with this scope's tables, for text that stands inside the views of `path`.
@@ -327,6 +337,9 @@ impl SchemaProvider for Namespace {
     }
 
     async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>, DataFusionError> {
+        if let (TARGET, Some(target)) = (name, &self.names.scope.target) {
+            return Ok(Some(Arc::clone(target) as Arc<dyn TableProvider>));
+        }
         // What can be no name of a table is the name of none.
         let Some(name) = Asked::parse(&self.namespace, name) else { return Ok(None) };
         let scope = Arc::clone(&self.names.scope);

@@ -16,7 +16,7 @@ use datafusion::catalog::{Session as Planning, TableProvider};
 use datafusion::common::DFSchema;
 use datafusion::config::TableParquetOptions;
 use datafusion::datasource::TableType;
-use datafusion::datasource::physical_plan::{FileScanConfigBuilder, ParquetSource};
+use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::utils::conjunction;
@@ -25,7 +25,8 @@ use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::physical_plan::metrics::MetricBuilder;
-use sluice_catalog::{LiveFile, Manifests, TableSnapshot};
+use roaring::RoaringTreemap;
+use sluice_catalog::{FileTest, LiveFile, Manifests, TableSnapshot};
 use tokio::sync::OnceCell;
 
 use crate::engine::Engine;
@@ -151,6 +152,68 @@ impl LakeTable {
         );
         let positions = self.engine.positions().clone();
         Ok(LakeSource::new(source, keyed, Applying { reading, positions, pool }))
+    }
+}
+
+/// Scans of a change, which must know its rows again.
+impl LakeTable {
+    /// The live files that may hold a row which `filters` keep, and the filters as one condition.
+    pub(crate) async fn matching(
+        &self,
+        planning: &dyn Planning,
+        filters: &[Expr],
+    ) -> Result<(Vec<LiveFile>, Option<Arc<dyn PhysicalExpr>>)> {
+        let predicate = self.predicate(planning, filters)?;
+        let columns = bounds::Columns::of(&self.reading.table, &self.schema);
+        let (all, _) = self.files(predicate.as_ref(), &columns).await?;
+        let kept = match &predicate {
+            Some(predicate) => {
+                prune::keep(&all, predicate, &columns, &self.schema).into_iter().cloned().collect()
+            }
+            None => all,
+        };
+        Ok((kept, predicate))
+    }
+
+    /// Each of `files` in a partition of its own, none of its rows left out but the deleted ones.
+    pub(crate) fn whole_files(
+        &self,
+        planning: &dyn Planning,
+        projection: &[usize],
+        files: &[&LiveFile],
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let locate = |file: &LiveFile| self.engine.lake().object_path(file.parts().0.file_path());
+        let parts =
+            groups::files(files, None, locate).map_err(|error| DataFusionError::from(Error::from(error)))?;
+        let parts = parts.into_iter().map(|file| FileGroup::new(vec![file])).collect();
+        let source = self.source(planning, None, files, Scanned { skipped: 0, prune_row_groups: false })?;
+        let scan = FileScanConfigBuilder::new(self.engine.store_url().clone(), Arc::new(source))
+            .with_file_groups(parts)
+            .with_projection_indices(Some(projection.to_vec()))?
+            .with_expr_adapter(Some(Arc::new(FieldIds)))
+            .build();
+        Ok(DataSourceExec::from_data_source(scan))
+    }
+
+    /// The positions that are deleted from a file.
+    pub(crate) async fn deleted(&self, planning: &dyn Planning, file: &LiveFile) -> Result<RoaringTreemap> {
+        let runtime = planning.runtime_env();
+        let store = runtime.object_store(self.engine.store_url())?;
+        let files = Files::new(store, runtime.cache_manager.get_file_metadata_cache());
+        let reading = DeleteReading { lake: self.engine.lake().clone(), files };
+        let (data, deletes) = file.parts();
+        let positions = self.engine.positions();
+        positions.of(&reading, &runtime.memory_pool, data.file_path(), &deletes.positions).await
+    }
+
+    /// Whether a data file that others added may hold a row which meets `predicate`.
+    pub(crate) fn may_match(&self, predicate: Arc<dyn PhysicalExpr>) -> Arc<FileTest> {
+        let (table, schema) = (self.reading.table.clone(), Arc::clone(&self.schema));
+        Arc::new(move |file, spec| {
+            let columns = bounds::Columns::of(&table, &schema);
+            let file = [LiveFile::new(Arc::new(file.clone()), spec, i64::MAX)];
+            !prune::keep(&file, &predicate, &columns, &schema).is_empty()
+        })
     }
 }
 

@@ -1,6 +1,7 @@
 //! Statements over a lake in memory with real files: written by the catalog's own writer, read by this crate.
 
 mod changed_schemas;
+mod changes;
 mod cut_short;
 mod deleted;
 mod hostile;

@@ -12,9 +12,12 @@
 //! - Rows go from the plan into files one batch at a time.
 //! - A statement that fails leaves no row behind: files without a commit are deleted again.
 
+mod alter;
+mod change;
 mod create;
 mod insert;
 mod parse;
+mod query;
 mod remove;
 mod rows;
 mod target;
@@ -140,6 +143,7 @@ async fn check(session: Session, writes: Writes, sql: String) -> Result<Option<I
     let context = Context { session: &session, writes: &writes, text: &text };
     let planned = match &written {
         Written::Insert(insert) => insert::plan(&context, insert).await?.rows.parameters,
+        Written::Change(rows) => change::plan(&context, rows).await?.rows.parameters,
         other if markers > 0 => {
             let message = format!("{} takes no parameters", other.name());
             return Err(Error::Plan(Complaint::new(message).remedy("write the values into the statement")));
@@ -152,7 +156,7 @@ async fn check(session: Session, writes: Writes, sql: String) -> Result<Option<I
             create::plan_view(&context, view).await?;
             Vec::new()
         }
-        Written::CreateNamespace { .. } | Written::Drop(_) => Vec::new(),
+        Written::CreateNamespace { .. } | Written::Drop(_) | Written::Alter(_) => Vec::new(),
     };
     let parameters = planned.iter().map(parameter_type).collect();
     Ok(Some(Inner { session, writes, sql, written, parameters, planned }))
@@ -179,6 +183,8 @@ impl Inner {
     async fn attempt(&self, context: &Context<'_>, values: &[ScalarValue]) -> Result<Attempt> {
         match &self.written {
             Written::Insert(insert) => insert::run(context, insert, values).await,
+            Written::Change(rows) => change::run(context, rows, values).await,
+            Written::Alter(alter) => alter::run(context, alter).await,
             Written::CreateTable(create) => create::table(context, create).await,
             Written::CreateView(view) => create::view(context, view).await,
             Written::CreateNamespace { name, if_not_exists } => {
@@ -273,5 +279,5 @@ impl fmt::Debug for Writes {
 /// The name under which the catalog knows what a statement names.
 fn missing(what: &str, name: &TableName) -> Error {
     let complaint = Complaint::new(format!("there is no {what} `{name}`"));
-    Error::NotFound(complaint.remedy("SHOW TABLES lists what there is; IF EXISTS makes this no error"))
+    Error::NotFound(complaint.remedy("SHOW TABLES lists what there is"))
 }

@@ -20,6 +20,7 @@
 mod bad_events;
 mod bad_setup;
 mod catalogs;
+mod changes;
 mod clients;
 mod compose;
 mod demo;

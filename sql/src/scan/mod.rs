@@ -8,6 +8,7 @@ pub(crate) mod keyed;
 pub(crate) mod manifests;
 pub(crate) mod prune;
 pub(crate) mod reader;
+pub(crate) mod rows;
 pub(crate) mod source;
 pub(crate) mod statistics;
 mod thrift;

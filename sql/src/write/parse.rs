@@ -3,6 +3,9 @@
 //! Rows are changed in the library's grammar. Tables are created and dropped in the one that Spark has for
 //! Iceberg, which the library does not know: `PARTITIONED BY (day(ts), bucket(16, id))`, for example.
 
+mod alter;
+mod changes;
+
 use std::collections::BTreeMap;
 
 use datafusion::sql::parser::Statement as Parsed;
@@ -15,6 +18,8 @@ use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::Token;
 use sluice_catalog::{PartitionBy, Transform};
 
+pub(super) use self::alter::{Alter, Step};
+pub(super) use self::changes::{Assigned, RowChange, Target};
 use crate::error::{Complaint, Error, Result};
 use crate::text::Text;
 
@@ -22,6 +27,8 @@ use crate::text::Text;
 #[derive(Debug)]
 pub(super) enum Written {
     Insert(Box<Insert>),
+    Change(Box<RowChange>),
+    Alter(Box<Alter>),
     CreateTable(Box<CreateTable>),
     CreateView(Box<CreateView>),
     CreateNamespace { name: String, if_not_exists: bool },
@@ -70,6 +77,8 @@ impl Written {
         match self {
             Self::Insert(insert) if insert.overwrite => "INSERT OVERWRITE",
             Self::Insert(_) => "INSERT",
+            Self::Change(change) => change.name(),
+            Self::Alter(_) => "ALTER TABLE",
             Self::CreateTable(create) if create.query.is_some() => "CREATE TABLE AS",
             Self::CreateTable(_) => "CREATE TABLE",
             Self::CreateView(_) => "CREATE VIEW",
@@ -95,7 +104,8 @@ impl Dropped {
 /// When the text begins like a change and is none.
 pub(super) fn written(text: &Text<'_>) -> Result<Option<Written>> {
     let parsed = match text.first_keyword() {
-        Keyword::INSERT => return rows(text).map(Some),
+        Keyword::INSERT | Keyword::UPDATE | Keyword::DELETE | Keyword::MERGE => return rows(text).map(Some),
+        Keyword::ALTER => alter::parse(&mut text.parser()),
         Keyword::CREATE => create(&mut text.parser()),
         Keyword::DROP => drop(&mut text.parser()),
         _ => return Ok(None),
@@ -110,13 +120,16 @@ fn rows(text: &Text<'_>) -> Result<Written> {
     match text.parse()? {
         Parsed::Statement(ast) => match *ast {
             Ast::Insert(insert) => plain_insert(insert).map(|insert| Written::Insert(Box::new(insert))),
+            Ast::Delete(delete) => changes::delete(delete),
+            Ast::Update(update) => changes::update(update),
+            Ast::Merge(merge) => changes::merge(merge),
             other => Err(not_here(&other.to_string())),
         },
         other => Err(not_here(&other.to_string())),
     }
 }
 
-fn not_here(text: &str) -> Error {
+pub(super) fn not_here(text: &str) -> Error {
     let first: String = text.chars().take(40).collect();
     let message = format!("`{first}` is not a statement that can be run here");
     Error::Unsupported(Complaint::new(message).remedy("see docs/sql.md for the statements that write"))

@@ -1,7 +1,7 @@
 //! Rows of a plan become files of a table that no snapshot knows yet.
 //!
-//! The plan has cast every value to its column's type already: a value that does not fit has failed there, one
-//! by one, and is never replaced by null.
+//! The plan has cast every value to its column's type already: a value that does not fit has failed there,
+//! one by one, and is never replaced by null.
 
 use datafusion::arrow::datatypes::{DataType, SchemaRef};
 use datafusion::common::ParamValues;

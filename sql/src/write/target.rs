@@ -30,8 +30,11 @@ pub(super) fn name(context: &Context<'_>, name: &ObjectName) -> Result<TableName
 
 /// A pinned table of a plan; a view is refused.
 pub(super) fn writable(found: Option<&TableSnapshot>, name: &TableName) -> Result<TableSnapshot> {
-    found.cloned().ok_or_else(|| {
-        let complaint = Complaint::new(format!("`{name}` is a view, and rows are only written to tables"));
-        Error::Plan(complaint.remedy("write to the tables that the view reads"))
-    })
+    found.cloned().ok_or_else(|| view(name))
+}
+
+/// Why a view is not written to.
+pub(super) fn view(name: &TableName) -> Error {
+    let complaint = Complaint::new(format!("`{name}` is a view, and rows are only written to tables"));
+    Error::Plan(complaint.remedy("write to the tables that the view reads"))
 }
