@@ -102,7 +102,7 @@ impl Case {
                 (Operation::ChangeRows(change(vec![victim])), vec![], left)
             }
             "positions" | "merged" => {
-                let mut deletes = DeleteWriter::new(&self.lake, &table, Uuid::now_v7());
+                let mut deletes = DeleteWriter::new(&self.lake, &table, new_token());
                 deletes.delete(&victim, [0])?;
                 if kind == "merged" {
                     // Two data files in one delete file, where they are of one partition.
@@ -180,13 +180,13 @@ impl Case {
         let status = ids.iter().map(|id| statuses[usize::try_from(id % 3).unwrap_or_default()]);
         let columns: Vec<ArrayRef> =
             vec![Arc::new(Int64Array::from(ids.to_vec())), Arc::new(StringArray::from_iter_values(status))];
-        let mut writer = TableWriter::new(&self.lake, table, Uuid::now_v7(), WriterSettings::default())?;
+        let mut writer = TableWriter::new(&self.lake, table, new_token(), WriterSettings::default())?;
         writer.write(RecordBatch::try_new(schema(), columns)?).await?;
         Ok(writer.finish().await?)
     }
 
     async fn commit(&self, operation: Operation, files: Option<StagedFiles>) -> Done<TableSnapshot> {
-        let commit = Commit { files, ..Commit::new(self.name.clone(), operation, Uuid::now_v7()) };
+        let commit = Commit { files, ..Commit::new(self.name.clone(), operation, new_token()) };
         match self.lake.commit(vec![commit], self.now).await? {
             CommitOutcome::Committed(mut tables) => tables.pop().ok_or_else(|| "no table".into()),
             other => Err(format!("{}: {other:?}", self.name).into()),
@@ -210,4 +210,9 @@ fn of_partition<'a>(files: &'a [LiveFile], like: &LiveFile) -> Done<&'a LiveFile
     let mut others = files.iter().filter(|file| file.parts().0.file_path() != like.parts().0.file_path());
     let found = others.find(|file| file.parts().0.partition() == like.parts().0.partition());
     found.ok_or_else(|| "no other file of the partition".into())
+}
+
+#[expect(clippy::disallowed_methods, reason = "each commit of a run has a name of its own")]
+fn new_token() -> Uuid {
+    Uuid::now_v7()
 }

@@ -83,7 +83,7 @@ impl<'a> Columns<'a> {
             if split_by.contains(&field.id) {
                 return Err("files are split by its values, which would change their type");
             }
-            edit(field, |field| field.field_type = Box::new(wanted));
+            edit(field, |field| *field.field_type = wanted);
             Ok(())
         });
         self.done(column, widened)
@@ -218,7 +218,7 @@ fn under(
             Type::Map(MapType::new(key, value))
         }
     };
-    edit(field, |field| field.field_type = Box::new(changed));
+    edit(field, |field| *field.field_type = changed);
     Ok(())
 }
 

@@ -49,17 +49,15 @@ async fn writer(world: &World, partitions: &[i32], skew: TimeDelta) {
         if commits.is_empty() {
             return;
         }
-        match world.lake.commit(commits, world.now(skew)).await {
-            Ok(CommitOutcome::Committed(_) | CommitOutcome::AlreadyCommitted(_)) => {
-                let mut acknowledged = world.acknowledged.lock().unwrap();
-                for (partition, end) in partitions.iter().zip(&ends) {
-                    let known = acknowledged.entry(*partition).or_default();
-                    *known = (*known).max(*end);
-                }
-                carried = Some(ends);
+        // Fenced, conflicted or unclear: what the tables say is what holds.
+        let outcome = world.lake.commit(commits, world.now(skew)).await;
+        if let Ok(CommitOutcome::Committed(_) | CommitOutcome::AlreadyCommitted(_)) = outcome {
+            let mut acknowledged = world.acknowledged.lock().unwrap();
+            for (partition, end) in partitions.iter().zip(&ends) {
+                let known = acknowledged.entry(*partition).or_default();
+                *known = (*known).max(*end);
             }
-            // Fenced, conflicted or unclear: what the tables say is what holds.
-            Ok(_) | Err(_) => {}
+            carried = Some(ends);
         }
     }
 }

@@ -34,9 +34,9 @@ async fn pointer(catalog: &SqliteCatalog, table: &str) -> Option<String> {
 async fn a_pointer_moves_from_where_it_is_expected_only() {
     let (_dir, catalog) = catalog().await;
     assert!(catalog.add(&name("a.t"), Kind::Table, "m0").await.unwrap());
-    let first = catalog.swap(&vec![swap("a.t", "m0", "m1")]).await.unwrap();
+    let first = catalog.swap(&[swap("a.t", "m0", "m1")]).await.unwrap();
     assert!(matches!(first, SwapOutcome::Swapped(_)));
-    let stale = catalog.swap(&vec![swap("a.t", "m0", "m2")]).await.unwrap();
+    let stale = catalog.swap(&[swap("a.t", "m0", "m2")]).await.unwrap();
     assert!(matches!(stale, SwapOutcome::Lost { table } if table == name("a.t")));
     assert_eq!(pointer(&catalog, "a.t").await.as_deref(), Some("m1"));
     let row = sqlx::query("SELECT previous_metadata_location, iceberg_type FROM iceberg_tables");
@@ -74,7 +74,7 @@ async fn of_many_writers_on_one_state_exactly_one_wins() {
         writers.spawn(async move {
             let catalog = open(&path).await.unwrap();
             let new = format!("m1-{writer}");
-            match catalog.swap(&vec![swap("a.t", "m0", &new)]).await.unwrap() {
+            match catalog.swap(&[swap("a.t", "m0", &new)]).await.unwrap() {
                 SwapOutcome::Swapped(_) => Some(new),
                 SwapOutcome::Lost { .. } => None,
                 SwapOutcome::Unknown(error) => panic!("{error}"),
@@ -100,10 +100,10 @@ async fn a_rejected_commit_is_unknown_until_looked_at() {
     ] {
         sqlx::query(statement).execute(&catalog.database.pool).await.unwrap();
     }
-    let refused = catalog.swap(&vec![swap("a.t", "m0", "m2")]).await.unwrap();
+    let refused = catalog.swap(&[swap("a.t", "m0", "m2")]).await.unwrap();
     assert!(matches!(refused, SwapOutcome::Unknown(Error::Catalog { .. })), "{refused:?}");
     assert_eq!(pointer(&catalog, "a.t").await.as_deref(), Some("m0"));
-    let allowed = catalog.swap(&vec![swap("a.t", "m0", "m1")]).await.unwrap();
+    let allowed = catalog.swap(&[swap("a.t", "m0", "m1")]).await.unwrap();
     assert!(matches!(allowed, SwapOutcome::Swapped(_)), "{allowed:?}");
 }
 
@@ -124,7 +124,7 @@ async fn tables_and_views_are_told_apart_and_rows_without_a_type_are_tables() {
     assert_eq!(catalog.names("a", Kind::View).await.unwrap(), ["v"]);
     assert_eq!(pointer(&catalog, "a.v").await, None);
     assert_eq!(pointer(&catalog, "a.elsewhere").await, None);
-    assert!(matches!(catalog.swap(&vec![swap("a.old", "m0", "m1")]).await.unwrap(), SwapOutcome::Swapped(_)));
+    assert!(matches!(catalog.swap(&[swap("a.old", "m0", "m1")]).await.unwrap(), SwapOutcome::Swapped(_)));
     assert!(!catalog.remove(&name("a.v"), Kind::Table).await.unwrap());
     assert!(catalog.remove(&name("a.v"), Kind::View).await.unwrap());
 }

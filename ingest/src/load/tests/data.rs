@@ -42,7 +42,12 @@ impl Place {
         };
         let files = table.files().await.expect("the manifests are readable");
         let batches = files.iter().flat_map(|file| {
-            let path = file.whole().expect("nothing is deleted").file_path().trim_start_matches("file://").to_owned();
+            let path = file
+                .whole()
+                .expect("nothing is deleted")
+                .file_path()
+                .trim_start_matches("file://")
+                .to_owned();
             let file = std::fs::File::open(path).expect("the data file is there");
             let reader = ParquetRecordBatchReaderBuilder::try_new(file).expect("it is Parquet");
             reader.build().expect("it is Parquet").map(|batch| batch.expect("it is whole"))
