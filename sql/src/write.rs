@@ -210,7 +210,7 @@ impl Context<'_> {
 
     /// Commits; `None` when it landed, else why the base no longer allows it.
     async fn commit(&self, commit: Commit) -> Result<Option<String>> {
-        match self.lake().commit(vec![commit], self.now()).await? {
+        match self.lake().commit(vec![commit], self.now()).await.map_err(rows::unfit)? {
             CommitOutcome::Committed(_) | CommitOutcome::AlreadyCommitted(_) => Ok(None),
             CommitOutcome::Conflicted { reason, .. } => Ok(Some(reason)),
             CommitOutcome::Fenced { table, .. } => {

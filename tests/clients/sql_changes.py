@@ -79,14 +79,15 @@ def statement(table):
         if kind == "insert":
             return f"INSERT INTO {name} VALUES {', '.join(row() for _ in range(dice.randint(1, 8)))}"
         if kind == "copy":
-            return f"INSERT INTO {name} ({COLUMNS}) SELECT id + 1, name, n, amount, day FROM {name} WHERE {condition(name)} AND id < 50"
+            rows = f"SELECT id + 1, name, n, amount, day FROM {name} WHERE {condition(name)} AND id < 50"
+            return f"INSERT INTO {name} ({COLUMNS}) {rows}"
         if kind == "delete":
             return f"DELETE FROM {name} WHERE {condition(name)}"
         if kind == "update":
             what = dice.choice([
                 f"n = n + 1, name = {literal('name')}",
                 f"day = {literal('day')}",
-                "amount = amount / 2, n = id % 100",
+                "amount = -amount, n = id % 100",
             ])
             return f"UPDATE {name} SET {what} WHERE {condition(name)}"
         source = values(dice.randint(1, 10))
@@ -152,7 +153,7 @@ assert [f.name for f in table.schema().fields] == ["id", "label", "n", "amount",
 assert "audit" in table.refs(), table.refs()
 was = table.scan(snapshot_id=table.refs()["audit"].snapshot_id).to_arrow()
 assert was.num_rows == len(rows_of_duck("copied"))
-for name in ("plain", "parted", "marked"):
+for name in ("plain", "marked"):  # PyIceberg itself cannot write buckets without a library of its own
     foreign = catalog.load_table(f"bronze.{name}")
     more = duck.execute(f"SELECT {COLUMNS} FROM {name} WHERE id < 5").arrow()
     more = more.read_all() if hasattr(more, "read_all") else more

@@ -35,7 +35,7 @@ pub(super) async fn run(context: &Context<'_>, alter: &Alter) -> Result<Attempt>
     };
     let refers = matches!(operation, Operation::Refer(_));
     let commit = Commit::new(name.clone(), operation, context.id());
-    match context.commit(commit).await.map_err(|error| refused(&name, error))? {
+    match context.commit(commit).await? {
         None => Ok(done),
         // A name that is taken, or not there, stays so: trying again cures nothing.
         Some(reason) if refers => {
@@ -43,13 +43,6 @@ pub(super) async fn run(context: &Context<'_>, alter: &Alter) -> Result<Attempt>
             Err(Error::Plan(complaint.remedy("the table's `$refs` lists its branches and tags")))
         }
         Some(reason) => Ok(Attempt::Lost(reason)),
-    }
-}
-
-fn refused(_: &TableName, error: Error) -> Error {
-    match error {
-        Error::Lake(complaint) => Error::Plan(complaint),
-        other => other,
     }
 }
 

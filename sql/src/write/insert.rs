@@ -48,8 +48,9 @@ pub(super) async fn run(context: &Context<'_>, insert: &Insert, values: &[Scalar
     let Planned { table, rows, .. } = plan(context, insert).await?;
     let staged = rows.stage(context, &table, values).await?;
     let inserted = staged.row_count();
-    let lost = if insert.overwrite {
-        let operation = overwrite(&table);
+    let operation = overwrite(&table);
+    let replaces_nothing = inserted == 0 && matches!(operation, Operation::ReplacePartitions { .. });
+    let lost = if insert.overwrite && !replaces_nothing {
         let mut commit = Commit::new(table.name().clone(), operation, context.id());
         commit.files = Some(staged);
         context.commit(commit).await?
