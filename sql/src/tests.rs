@@ -3,6 +3,7 @@
 mod changed_schemas;
 mod changes;
 mod cut_short;
+mod damaged;
 mod deleted;
 mod hostile;
 mod pruning;

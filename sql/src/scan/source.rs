@@ -45,6 +45,9 @@ pub(crate) struct LakeSource {
     applying: Arc<Applying>,
 }
 
+/// What opens files with deletes by key, and the keys.
+type KeyedOpener = (Arc<dyn FileOpener>, Arc<KeyDeletes>);
+
 /// How files with deletes by key are read: the table's columns, and those of the keys that it has no more.
 #[derive(Clone)]
 pub(crate) struct Keyed {
@@ -78,7 +81,7 @@ impl LakeSource {
         store: Arc<dyn ObjectStore>,
         config: &FileScanConfig,
         partition: usize,
-    ) -> Result<Option<(Arc<dyn FileOpener>, Arc<KeyDeletes>)>> {
+    ) -> Result<Option<KeyedOpener>> {
         let Some(Keyed { parquet, deletes }) = &self.keyed else { return Ok(None) };
         let schema = parquet.table_schema().table_schema();
         let keys = deletes.columns().iter().map(|column| {

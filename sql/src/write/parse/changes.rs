@@ -10,6 +10,7 @@ use crate::error::{Complaint, Error, Result};
 
 /// A statement that changes rows of a table.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one of them for each statement")]
 pub(in crate::write) enum RowChange {
     Delete { target: Target, selection: Option<Expr> },
     Update { target: Target, assignments: Vec<Assigned>, from: Vec<TableWithJoins>, selection: Option<Expr> },
