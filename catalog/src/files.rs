@@ -143,32 +143,49 @@ pub(crate) async fn manifests(table: &TableSnapshot) -> Result<Manifests> {
     Ok(Manifests { table: table.clone(), data, deletes })
 }
 
-/// The data files that the snapshots after `since` appended; `None` when they did more than append.
+/// The data files that the snapshots after `since` appended; `None` when they changed rows otherwise.
+///
+/// A rewrite holds the same rows in other files, so what was appended before it is found in its parent.
 pub(crate) async fn added_since(table: &TableSnapshot, since: i64) -> Result<Option<Vec<LiveFile>>> {
-    let mut newer = HashSet::new();
-    let mut found = false;
-    for snapshot in table.ancestors() {
-        if snapshot.snapshot_id() == since {
-            found = true;
-            break;
-        }
-        if snapshot.summary().operation != Operation::Append {
+    let Some(stretches) = appends_since(table, since) else { return Ok(None) };
+    let mut listed = Vec::new();
+    for (head, newer) in stretches {
+        let mut manifests = list(table, head).await?;
+        // An append that merges manifests writes its own, which then also holds older files.
+        manifests.retain(|manifest| newer.contains(&manifest.added_snapshot_id));
+        if manifests.iter().any(|manifest| manifest.content == ManifestContentType::Deletes) {
             return Ok(None);
         }
-        newer.insert(snapshot.snapshot_id());
-    }
-    let Some(snapshot) = table.snapshot().filter(|_| found) else { return Ok(None) };
-    let mut manifests = list(table, snapshot).await?;
-    // An append that merges manifests writes its own, which then also holds older files.
-    manifests.retain(|manifest| newer.contains(&manifest.added_snapshot_id));
-    if manifests.iter().any(|manifest| manifest.content == ManifestContentType::Deletes) {
-        return Ok(None);
+        listed.extend(collect(table, manifests, |file| newer.contains(&file.added_by)).await?);
     }
     // Older deletes have lower sequence numbers, so none of them applies to what was added since.
-    let listed = collect(table, manifests, |file| newer.contains(&file.added_by)).await?;
     let live =
         |listed: ListedFile| LiveFile::new(listed.file, listed.partition_spec_id, listed.sequence_number);
     Ok(Some(listed.into_iter().map(live).collect()))
+}
+
+/// The appends after `since`, oldest last, in stretches without a rewrite between: the snapshot that each ends with, and
+/// the ids of its appends. `None` when `since` is no ancestor, or rows were changed in another way.
+fn appends_since(table: &TableSnapshot, since: i64) -> Option<Vec<(&Snapshot, HashSet<i64>)>> {
+    let mut stretches: Vec<(&Snapshot, HashSet<i64>)> = Vec::new();
+    let mut rewritten = true;
+    for snapshot in table.ancestors() {
+        if snapshot.snapshot_id() == since {
+            return Some(stretches);
+        }
+        match (&snapshot.summary().operation, stretches.last_mut()) {
+            (Operation::Replace, _) => rewritten = true,
+            (Operation::Append, Some((_, appends))) if !rewritten => {
+                appends.insert(snapshot.snapshot_id());
+            }
+            (Operation::Append, _) => {
+                stretches.push((snapshot, HashSet::from([snapshot.snapshot_id()])));
+                rewritten = false;
+            }
+            _ => return None,
+        }
+    }
+    None
 }
 
 /// The manifest list of a snapshot.

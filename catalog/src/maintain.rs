@@ -17,6 +17,7 @@
 mod consumers;
 mod expire;
 mod orphans;
+mod plan;
 mod policy;
 mod reach;
 #[cfg(test)]
@@ -25,4 +26,5 @@ mod tests;
 pub use consumers::{CURSOR, Cursors};
 pub use expire::{Expired, expire};
 pub use orphans::{Orphans, remove_orphans};
+pub use plan::{Job, jobs};
 pub use policy::Policy;

@@ -250,7 +250,7 @@ impl TableSnapshot {
     }
 
     /// The data files added by the snapshots after `since` (exclusive) up to this one; `None` when `since`
-    /// is not an ancestor, or when something other than an append lies between: read everything then.
+    /// is not an ancestor, or when anything but appends and rewrites lies between: read everything then.
     ///
     /// # Errors
     /// As [`TableSnapshot::files`].

@@ -8,12 +8,13 @@
 //! | the input since the cursor | this build |
 //! |---|---|
 //! | first build, or full refresh | reads all of it, pinned |
-//! | only appends | reads the files they added |
+//! | only appends, and rewrites of files | reads the files that the appends added |
 //! | no new snapshot | nothing to do |
-//! | rewritten, or history expired past the cursor | refused: a full refresh is needed |
+//! | rows changed otherwise, or history expired past the cursor | refused: a full refresh is needed |
 
 use std::collections::BTreeMap;
 
+use sluice_catalog::maintain::CURSOR;
 use sluice_catalog::{TableName, TableSnapshot};
 use sluice_sql::Session;
 
@@ -21,9 +22,6 @@ use crate::config::Materialized;
 use crate::error::{Error, Place, Problem, Result};
 use crate::graph::Node;
 use crate::materialize::Run;
-
-/// Prefix of the property that keeps the snapshot id of an input that was read.
-const CURSOR: &str = "sluice.cursor.";
 
 /// The cursor of an input that had no snapshot yet.
 const EMPTY: &str = "empty";
@@ -89,7 +87,8 @@ pub(crate) async fn increment(run: &Run, node: &Node, last: Option<&TableSnapsho
             Ok(Increment::Pinned { session, cursor: cursor.clone() })
         }
         None => {
-            let fact = format!("{table} was rewritten since {} read it, or its history expired", node.table);
+            let fact =
+                format!("rows of {table} were changed since {} read it, or its history expired", node.table);
             Err(refused(node, fact, FULL_REFRESH))
         }
     }

@@ -16,6 +16,7 @@
 //! - What leaves has plain types, in schemas and batches alike.
 
 mod catalog;
+mod compact;
 mod described;
 mod engine;
 mod error;
@@ -36,6 +37,7 @@ mod write;
 #[cfg(test)]
 mod tests;
 
+pub use compact::{Compacted, compact};
 pub use datafusion::execution::SendableRecordBatchStream;
 pub use datafusion::scalar::ScalarValue;
 pub use engine::{CATALOG, Engine, EngineSettings};

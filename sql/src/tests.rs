@@ -2,6 +2,7 @@
 
 mod changed_schemas;
 mod changes;
+mod compacted;
 mod cut_short;
 mod damaged;
 mod deleted;

@@ -23,7 +23,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use iceberg::spec::{MAIN_BRANCH, Snapshot, SnapshotReference, SnapshotRetention, TableMetadata};
+use iceberg::spec::{DataFile, MAIN_BRANCH, Snapshot, SnapshotReference, SnapshotRetention, TableMetadata};
 use iceberg::{TableRequirement, TableUpdate};
 
 use super::consumers::Cursors;
@@ -271,13 +271,16 @@ impl Doomed {
         })
         .await?;
         if !files.is_empty() {
-            let spare = |file: &iceberg::spec::DataFile| drop(files.remove(file.file_path()));
+            let spare = |file: &DataFile| {
+                files.remove(file.file_path());
+            };
             reach::live_files(base, kept.values(), spare).await?;
         }
         let mut lists: HashSet<_> =
             going.iter().map(|snapshot| snapshot.manifest_list().to_owned()).collect();
-        let of_stays = staying.iter().map(|snapshot| snapshot.manifest_list());
-        of_stays.for_each(|list| drop(lists.remove(list)));
+        for snapshot in &staying {
+            lists.remove(snapshot.manifest_list());
+        }
         statistics(base.metadata(), gone, &mut lists);
         let length = |length: i64| u64::try_from(length).unwrap_or(0);
         let manifests =
@@ -299,7 +302,10 @@ impl Doomed {
         }
         let manifests = reach::manifests(after, newer.into_iter()).await?;
         self.manifests.retain(|location, _| !manifests.contains_key(location));
-        reach::live_files(after, manifests.values(), |file| drop(self.files.remove(file.file_path()))).await
+        reach::live_files(after, manifests.values(), |file| {
+            self.files.remove(file.file_path());
+        })
+        .await
     }
 
     /// Data first: a run that breaks off leaves what still names them.

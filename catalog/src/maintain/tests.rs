@@ -2,6 +2,7 @@
 
 mod expiry;
 mod orphans;
+mod plan;
 mod policy;
 
 use std::sync::LazyLock;
