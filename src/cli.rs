@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::Overrides;
-use crate::{build, demo, doctor, ingest, load, produce, run, serve, sql, tables, test, topics};
+use crate::{build, demo, doctor, ingest, load, maintain, produce, run, serve, sql, tables, test, topics};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -75,6 +75,8 @@ pub(crate) enum Command {
     Topics(topics::TopicsArgs),
     /// Load files into tables, or replay them into Kafka
     Load(load::LoadArgs),
+    /// Compact files, expire snapshots, remove orphans
+    Maintain(maintain::MaintainArgs),
     /// Build SQL models
     Build(build::BuildArgs),
     /// Test what was built

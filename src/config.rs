@@ -31,6 +31,7 @@ pub(crate) struct Config {
     pub(crate) kafka: KafkaConfig,
     pub(crate) ingest: IngestConfig,
     pub(crate) models: ModelsConfig,
+    pub(crate) maintain: MaintainConfig,
     pub(crate) query: QueryConfig,
     pub(crate) serve: ServeConfig,
 }
@@ -133,6 +134,43 @@ pub(crate) struct ModelsConfig {
 impl Default for ModelsConfig {
     fn default() -> Self {
         Self { project: "shop".to_owned(), threads: 2, every: Duration::from_secs(60) }
+    }
+}
+
+/// `[maintain]`: how often `sluice run` maintains all tables, and what a table's properties do not say otherwise.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct MaintainConfig {
+    /// How often files are compacted and snapshots expire; never when zero.
+    #[serde(deserialize_with = "duration")]
+    pub(crate) every: Duration,
+    /// How often orphans are removed; never when zero.
+    #[serde(deserialize_with = "duration")]
+    pub(crate) orphans_every: Duration,
+    #[serde(deserialize_with = "duration")]
+    pub(crate) max_snapshot_age: Duration,
+    pub(crate) max_snapshots: usize,
+    #[serde(deserialize_with = "duration")]
+    pub(crate) reader_grace: Duration,
+    #[serde(deserialize_with = "duration")]
+    pub(crate) orphan_age: Duration,
+    pub(crate) target_file_bytes: ByteSize,
+    pub(crate) max_bytes: ByteSize,
+}
+
+impl Default for MaintainConfig {
+    fn default() -> Self {
+        let policy = sluice_catalog::maintain::Policy::default();
+        Self {
+            every: Duration::from_secs(10 * 60),
+            orphans_every: Duration::from_secs(24 * 60 * 60),
+            max_snapshot_age: policy.max_snapshot_age,
+            max_snapshots: policy.max_snapshots,
+            reader_grace: policy.reader_grace,
+            orphan_age: policy.orphan_age,
+            target_file_bytes: ByteSize::b(policy.target_file_bytes),
+            max_bytes: ByteSize::b(policy.max_bytes),
+        }
     }
 }
 

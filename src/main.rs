@@ -15,6 +15,7 @@ mod failure;
 mod ingest;
 mod load;
 mod logging;
+mod maintain;
 mod output;
 mod parts;
 mod produce;
@@ -60,6 +61,7 @@ async fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Produce(args) => produce::run(args, config).await,
         Command::Topics(args) => topics::run(args, config).await,
         Command::Load(args) => load::run(args, config).await,
+        Command::Maintain(args) => maintain::run(args, config).await,
         Command::Build(args) => build::run(args, config).await,
         Command::Test(args) => test::run(args, config).await,
         Command::Serve(args) => serve::run(args, config).await,

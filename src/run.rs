@@ -1,6 +1,6 @@
-//! `sluice run`: ingest, model builds and servers in one process.
+//! `sluice run`: ingest, model builds, maintenance and servers in one process.
 //!
-//! A failed build is reported and tried again at its next turn; a failed ingest or server ends the process, so
+//! A failed build or maintenance is reported and tried again at its next turn; a failed ingest or server ends the process, so
 //! that whoever supervises it can restart it: the tables say where to go on.
 
 use std::process::ExitCode;
@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::serve::ServeArgs;
-use crate::{build, ingest, parts, progress, serve, stop};
+use crate::{build, ingest, maintain, parts, progress, serve, stop};
 
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  sluice run --brokers localhost:9092\n  sluice run --config sluice.toml")]
@@ -38,9 +38,10 @@ pub(crate) async fn run(args: RunArgs, mut config: Config) -> Result<ExitCode, F
     let shown = Arc::clone(&counters);
     let line = progress::show(stop.clone(), move |elapsed| ingest::progress_line(&shown, elapsed));
     let landing = sluice_ingest::run(engine.lake().clone(), settings, counters, stop.clone());
-    let ((), (), ingested, served) = tokio::join!(
+    let ((), (), (), ingested, served) = tokio::join!(
         line,
         build_again_and_again(&engine, &config, &stop),
+        maintain::again_and_again(&engine, &config, &stop),
         ending(landing, &stop),
         ending(server.run(stop.clone()), &stop),
     );

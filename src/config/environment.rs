@@ -46,7 +46,7 @@ pub(super) fn variable_of(key: &str) -> String {
 }
 
 fn value_of(key: &str, text: String) -> Value {
-    if key.ends_with("threads")
+    if (key.ends_with("threads") || key.ends_with("max_snapshots"))
         && let Ok(number) = text.parse::<i64>()
     {
         return Value::Integer(number);

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use sluice_catalog::maintain::Policy;
 use sluice_catalog::{CatalogSettings, LakeSettings, PostgresSettings, RestSettings, S3Settings, Secret};
 use sluice_ingest::{KafkaSettings, topics::Topics};
 use sluice_query::{IcebergSettings, ReaderKeys};
@@ -181,6 +182,20 @@ impl Config {
             brokers,
             options: self.kafka.options.clone().into_iter().collect::<BTreeMap<_, _>>(),
         })
+    }
+
+    /// What maintenance may do to tables whose properties say nothing else.
+    pub(crate) fn policy(&self) -> Policy {
+        let maintain = &self.maintain;
+        Policy {
+            max_snapshot_age: maintain.max_snapshot_age,
+            max_snapshots: maintain.max_snapshots,
+            reader_grace: maintain.reader_grace,
+            orphan_age: maintain.orphan_age,
+            target_file_bytes: maintain.target_file_bytes.as_u64(),
+            max_bytes: maintain.max_bytes.as_u64(),
+            ..Policy::default()
+        }
     }
 
     /// The topics file, one of the built-in ones by its name, or the shop's.
