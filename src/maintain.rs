@@ -1,4 +1,5 @@
-//! `sluice maintain`: files compacted, snapshots expired, orphans removed; and the same in turns for `sluice run`.
+//! `sluice maintain`: files compacted, snapshots expired, orphans removed; and the same in turns for `sluice
+//! run`.
 //!
 //! ```text
 //! table -> compact (sql) -> expire (catalog) -> remove orphans (catalog) -> one report

@@ -164,8 +164,9 @@ pub(crate) async fn added_since(table: &TableSnapshot, since: i64) -> Result<Opt
     Ok(Some(listed.into_iter().map(live).collect()))
 }
 
-/// The appends after `since`, oldest last, in stretches without a rewrite between: the snapshot that each ends with, and
-/// the ids of its appends. `None` when `since` is no ancestor, or rows were changed in another way.
+/// The appends after `since`, oldest last, in stretches without a rewrite between: the snapshot that each
+/// ends with, and the ids of its appends. `None` when `since` is no ancestor, or rows were changed in another
+/// way.
 fn appends_since(table: &TableSnapshot, since: i64) -> Option<Vec<(&Snapshot, HashSet<i64>)>> {
     let mut stretches: Vec<(&Snapshot, HashSet<i64>)> = Vec::new();
     let mut rewritten = true;

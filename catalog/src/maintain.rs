@@ -9,8 +9,8 @@
 //!
 //! Invariants:
 //! - What a table holds never changes: maintenance makes the same rows cheaper to find.
-//! - A file is deleted only when no snapshot, branch, tag or metadata file of the table's log leads to it, and only
-//!   after the commit that gave it up is certain. After an unknown outcome nothing is deleted.
+//! - A file is deleted only when no snapshot, branch, tag or metadata file of the table's log leads to it,
+//!   and only after the commit that gave it up is certain. After an unknown outcome nothing is deleted.
 //! - A run that breaks off leaves nothing worse than orphans.
 //! - There is no clock here: `now` is an argument.
 

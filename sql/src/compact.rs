@@ -8,8 +8,8 @@
 //!
 //! Invariants:
 //! - Rows are streamed; a sort spills. Memory is that of the engine's pool and of one writer.
-//! - A commit that lost against a change of its files is dropped with its files and reported; nothing is retried
-//!   here, because the next run plans on what is there then.
+//! - A commit that lost against a change of its files is dropped with its files and reported; nothing is
+//!   retried here, because the next run plans on what is there then.
 //! - Files without deletes must come out with as many rows as went in, or nothing is committed.
 
 use chrono::{DateTime, Utc};
@@ -44,10 +44,12 @@ pub struct Compacted {
     pub skipped: Option<String>,
 }
 
-/// Rewrites what is worth it, job by job; `token` draws the id of each commit. With `dry_run` nothing is written.
+/// Rewrites what is worth it, job by job; `token` draws the id of each commit. With `dry_run` nothing is
+/// written.
 ///
 /// # Errors
-/// When the table cannot be read or written, and when rows would be lost: nothing of that job was committed then.
+/// When the table cannot be read or written, and when rows would be lost: nothing of that job was committed
+/// then.
 pub async fn compact(
     engine: &Engine,
     name: &TableName,
@@ -183,7 +185,8 @@ impl Run<'_> {
     }
 }
 
-/// The `ORDER BY` that the policy names, or that of the table's sort order as far as it names columns themselves.
+/// The `ORDER BY` that the policy names, or that of the table's sort order as far as it names columns
+/// themselves.
 fn order(table: &TableSnapshot, policy: &Policy) -> Result<String> {
     let schema = table.metadata().current_schema();
     let mut terms = Vec::new();

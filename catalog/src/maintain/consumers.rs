@@ -1,8 +1,8 @@
 //! Who still needs history: tables that are built from other tables, increment by increment.
 //!
-//! Such a table keeps, for each input, the snapshot up to which it has read ([`CURSOR`]` + input`). What came after that
-//! snapshot is known only as long as the input keeps the snapshots between; when they expire, the next build must
-//! begin from nothing.
+//! Such a table keeps, for each input, the snapshot up to which it has read ([`CURSOR`]` + input`). What came
+//! after that snapshot is known only as long as the input keeps the snapshots between; when they expire, the
+//! next build must begin from nothing.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,8 @@ use crate::error::Result;
 use crate::lake::Lake;
 use crate::name::TableName;
 
-/// Prefix of the property that says up to which snapshot of an input a table was built; the input's name follows.
+/// Prefix of the property that says up to which snapshot of an input a table was built; the input's name
+/// follows.
 pub const CURSOR: &str = "sluice.cursor.";
 
 /// The snapshots that other tables stand at, by input.

@@ -16,8 +16,8 @@
 //! | followed by another one less than `reader_grace` ago | queries that began before |
 //! | an incremental model has read up to it, not longer than `consumer_lag_max` ago | the next build |
 //!
-//! A branch may have limits of its own. A tag keeps its snapshot. A snapshot that no branch has stays until it is
-//! older than `max_snapshot_age` and `reader_grace`.
+//! A branch may have limits of its own. A tag keeps its snapshot. A snapshot that no branch has stays until
+//! it is older than `max_snapshot_age` and `reader_grace`.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
@@ -61,9 +61,11 @@ pub(super) struct Choice {
     pub(super) refs: Vec<String>,
 }
 
-/// Expires snapshots of a table at `now`; with `dry_run` nothing changes and the result says what would happen.
+/// Expires snapshots of a table at `now`; with `dry_run` nothing changes and the result says what would
+/// happen.
 ///
-/// Nothing happens to a table whose policy is off. Where files may not be deleted (`gc.enabled`), nothing expires.
+/// Nothing happens to a table whose policy is off. Where files may not be deleted (`gc.enabled`), nothing
+/// expires.
 ///
 /// # Errors
 /// When the catalog or the store fails, or did not say whether the commit holds: then no file was deleted.

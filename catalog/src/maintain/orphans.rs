@@ -5,12 +5,13 @@
 //! ```
 //!
 //! Invariants:
-//! - The folder is listed before the table is loaded. A file of a commit that lands in between is either young, or
-//!   part of the state that is loaded afterwards.
-//! - Kept: whatever a snapshot, the current metadata or its log leads to; files younger than the grace period, by the
-//!   store's clock and by ours; files of a kind that Iceberg does not write; the folders of other tables.
-//! - A table whose folder lies inside another table's folder, or is the same, is refused: its files are not told
-//!   apart by where they are.
+//! - The folder is listed before the table is loaded. A file of a commit that lands in between is either
+//!   young, or part of the state that is loaded afterwards.
+//! - Kept: whatever a snapshot, the current metadata or its log leads to; files younger than the grace
+//!   period, by the store's clock and by ours; files of a kind that Iceberg does not write; the folders of
+//!   other tables.
+//! - A table whose folder lies inside another table's folder, or is the same, is refused: its files are not
+//!   told apart by where they are.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -46,8 +47,8 @@ pub struct Orphans {
     pub unknown: usize,
 }
 
-/// Removes the orphans of a table; `probe` names a file that tells the store's time. With `dry_run` nothing is
-/// written or deleted, and our clock alone decides what is old.
+/// Removes the orphans of a table; `probe` names a file that tells the store's time. With `dry_run` nothing
+/// is written or deleted, and our clock alone decides what is old.
 ///
 /// # Errors
 /// When the folder or the table cannot be read whole: then nothing was deleted.

@@ -4,9 +4,9 @@
 //! live files -> by partition -> small ones, and those with many deletes -> jobs of bounded size
 //! ```
 //!
-//! A small file is merged with files of its own size, not with one that is much larger: each row is rewritten a few
-//! times on its way to a file of the target size, however often maintenance runs. Files of an older partitioning are
-//! always worth a rewrite, and so are files of which many rows are deleted.
+//! A small file is merged with files of its own size, not with one that is much larger: each row is rewritten
+//! a few times on its way to a file of the target size, however often maintenance runs. Files of an older
+//! partitioning are always worth a rewrite, and so are files of which many rows are deleted.
 
 use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
@@ -95,8 +95,8 @@ fn chosen<'a>(files: Vec<&'a LiveFile>, policy: &Policy) -> Vec<&'a LiveFile> {
     rest
 }
 
-/// How many of the files, smallest first, are merged: up to the first that is much larger than all before it, if that
-/// is worth it; otherwise up to the next such step. None when no step is.
+/// How many of the files, smallest first, are merged: up to the first that is much larger than all before it,
+/// if that is worth it; otherwise up to the next such step. None when no step is.
 fn alike(files: &[&LiveFile], joined: bool, policy: &Policy) -> usize {
     let (mut start, mut sum) = (0, 0);
     let worth = |start: usize, end: usize, bytes: u64| {

@@ -42,9 +42,11 @@ pub struct Policy {
     pub max_snapshots: usize,
     /// Branches and tags older than this go (default never).
     pub max_ref_age: Option<Duration>,
-    /// A snapshot stays so long after another one followed it: a reader may have begun just before (default 1 hour).
+    /// A snapshot stays so long after another one followed it: a reader may have begun just before (default 1
+    /// hour).
     pub reader_grace: Duration,
-    /// How far behind an incremental model may be and still hold the history that it has not read (default 3 days).
+    /// How far behind an incremental model may be and still hold the history that it has not read (default 3
+    /// days).
     pub consumer_lag_max: Duration,
     /// Files younger than this are never orphans (default 3 days, at least 1 hour).
     pub orphan_age: Duration,

@@ -1,7 +1,7 @@
 //! What snapshots lead to: manifest lists -> manifests -> data and delete files.
 //!
-//! Everything is read from the store, nothing is inferred: a file counts as needed when an entry says so, whatever
-//! the counts in the lists say. What cannot be read ends the run before anything is deleted.
+//! Everything is read from the store, nothing is inferred: a file counts as needed when an entry says so,
+//! whatever the counts in the lists say. What cannot be read ends the run before anything is deleted.
 
 use std::collections::HashMap;
 

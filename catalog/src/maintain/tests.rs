@@ -23,8 +23,8 @@ use crate::snapshot::TableSnapshot;
 /// One unit of time in these tests.
 const TICK: Duration = Duration::from_millis(50);
 
-/// The library refuses changes of a table whose log is a minute ahead of its own clock, and stamps new tables by
-/// that clock: so the tests begin a little ahead of it, and last a few seconds.
+/// The library refuses changes of a table whose log is a minute ahead of its own clock, and stamps new tables
+/// by that clock: so the tests begin a little ahead of it, and last a few seconds.
 #[expect(clippy::disallowed_methods, reason = "the library's own clock is not an argument")]
 static START: LazyLock<DateTime<Utc>> = LazyLock::new(|| Utc::now() + Duration::from_secs(20));
 
