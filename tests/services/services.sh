@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Real servers for the tests, on loopback and without containers: Apache Kafka (one KRaft node, jars from Maven),
-# MinIO (built by `go install`) and PostgreSQL (Debian's package); and the Python environment of the judges. Each is fetched once into a cache and
-# later used without the network.
+# MinIO (built by `go install`) and PostgreSQL (Debian's package); and the Python environment of the judges. Each is
+# fetched once into a cache and later used without the network.
 #
 # A server belongs to the state folder that started it. It is known by its process id and the start time of that
 # process, so a signal never reaches a process that this script did not start. `up` may be called by several
@@ -293,207 +293,31 @@ postgres_as() { # the server refuses to run as root
   exec "$@"
 }
 
-postgres_start() {
-  local dir=$state/postgres bin
-  bin=$(postgres_bin)
-  if [[ ! -f $dir/data/PG_VERSION ]]; then
-    rm -rf "$dir/data"
-    mkdir -p "$dir/data"
-    printf '%s\n' "$postgres_secret" >"$dir/password"
-    if ((EUID == 0)); then chown nobody:nogroup "$dir/data"; fi
-    (cd / && postgres_as "$bin/initdb" --pgdata="$dir/data" --username="$postgres_user" --auth=scram-sha-256 \
-      --pwfile="$dir/password" --encoding=UTF8 --locale=C --no-sync) >"$dir/initdb.log" 2>&1 || {
-      tail -n 20 "$dir/initdb.log" >&2
-      return 1
-    }
-  fi
-  launch postgres "$BASH" "$here/services.sh" _exec postgres_as "$bin/postgres" -D "$dir/data" -p "$postgres_port" \
-    -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c fsync=off -c shared_buffers=32MB
-}
-
-postgres_is_ready() { "$(postgres_bin)/pg_isready" -q -h 127.0.0.1 -p "$postgres_port"; }
-postgres_wait() { await postgres postgres_is_ready; }
-
-# ---------------------------------------------------------------- commands
-
-fetch() {
-  local home
-  home=$(python_home)
-  [[ ! -d $home ]] || return 0
-  need python3 'Python 3.10 or newer with venv, for the judges'
-  say "python: fetching what tests/requirements.txt names"
-  rm -rf "$home.new"
-  python3 -m venv "$home.new"
-  "$home.new/bin/python" -m pip install --quiet --disable-pip-version-check -r "$here/../requirements.txt" >&2
-  mv "$home.new" "$home"
-}
-
-# ---------------------------------------------------------------- kafka
-
-kafka_home() { printf '%s\n' "$cache/kafka-$kafka_version"; }
-kafka_ports() { echo "$kafka_port $kafka_controller_port"; }
-kafka_env() { echo "export KAFKA_BOOTSTRAP=127.0.0.1:$kafka_port"; }
-
-kafka_fetch() {
-  local home
-  home=$(kafka_home)
-  [[ ! -d $home ]] || return 0
-  need mvn 'Maven, to fetch Kafka'
-  say "kafka: fetching $kafka_version"
-  rm -rf "$home.new"
-  mvn -q -B -f "$here/kafka/pom.xml" dependency:copy-dependencies \
-    -DincludeScope=runtime -DoutputDirectory="$home.new" >&2
-  mv "$home.new" "$home"
-}
-
-kafka_java() { # kafka_java JVM-FLAG-OR-CLASS ARG...
-  need java 'Java 17 or newer, to run Kafka'
-  exec java -XX:+UseSerialGC -Dlog4j2.configurationFile="$here/kafka/log4j2.xml" -cp "$(kafka_home)/*" "$@"
-}
-
-kafka_start() {
-  local dir=$state/kafka id
-  cat >"$dir/server.properties" <<EOF
-process.roles=broker,controller
-node.id=1
-controller.quorum.voters=1@127.0.0.1:$kafka_controller_port
-listeners=PLAINTEXT://127.0.0.1:$kafka_port,CONTROLLER://127.0.0.1:$kafka_controller_port
-advertised.listeners=PLAINTEXT://127.0.0.1:$kafka_port
-controller.listener.names=CONTROLLER
-inter.broker.listener.name=PLAINTEXT
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
-log.dirs=$dir/data
-# topics are made by those who declare them, never by a misspelt name
-auto.create.topics.enable=false
-# one node: everything internal has one replica, and few partitions so that starts are quick
-offsets.topic.replication.factor=1
-offsets.topic.num.partitions=4
-transaction.state.log.replication.factor=1
-transaction.state.log.min.isr=1
-transaction.state.log.num.partitions=4
-share.coordinator.state.topic.replication.factor=1
-share.coordinator.state.topic.min.isr=1
-share.coordinator.state.topic.num.partitions=4
-group.initial.rebalance.delay.ms=0
-# small machine
-num.network.threads=2
-num.io.threads=4
-log.cleaner.dedupe.buffer.size=16777216
-EOF
-  if [[ ! -f $dir/data/meta.properties ]]; then
-    # 16 random bytes, url-safe; a fixed first letter, since an id must not begin with a dash
-    id=L$(head -c 16 /dev/urandom | base64 | tr '+/' '-_' | cut -c 2-22)
-    (kafka_java -Xmx256m -Dkafka.log.level=WARN kafka.tools.StorageTool format \
-      -t "$id" -c "$dir/server.properties") >"$dir/format.log" 2>&1 || {
-      tail -n 20 "$dir/format.log" >&2
-      return 1
-    }
-  fi
-  launch kafka "$BASH" "$here/services.sh" _exec kafka_java -Xms128m -Xmx768m -XX:+ExitOnOutOfMemoryError \
-    -Djava.awt.headless=true kafka.Kafka "$dir/server.properties"
-}
-
-kafka_is_ready() { grep -q 'Kafka Server started' "$state/kafka/log" && port_open "$kafka_port"; }
-kafka_wait() { await kafka kafka_is_ready; }
-
-# ---------------------------------------------------------------- minio
-
-minio_program() { printf '%s\n' "$cache/minio-$minio_version/minio"; }
-minio_ports() { echo "$minio_port $minio_console_port"; }
-
-minio_env() {
-  cat <<EOF
-export MINIO_ENDPOINT=http://127.0.0.1:$minio_port
-export MINIO_BUCKET=$minio_bucket
-export MINIO_ROOT_USER=$minio_root
-export MINIO_ROOT_PASSWORD=$minio_root_secret
-export AWS_ENDPOINT_URL=http://127.0.0.1:$minio_port
-export AWS_ACCESS_KEY_ID=$minio_user
-export AWS_SECRET_ACCESS_KEY=$minio_user_secret
-export AWS_REGION=us-east-1
-EOF
-}
-
-minio_fetch() {
-  local home=$cache/minio-$minio_version
-  [[ ! -x $home/minio ]] || return 0
-  need go 'Go 1.24.8 or newer, to build MinIO'
-  say "minio: building $minio_version (some minutes, about 1.5 GiB of memory)"
-  rm -rf "$home.new"
-  GOBIN=$home.new CGO_ENABLED=0 nice -n 10 go install -trimpath -ldflags '-s -w' \
-    "github.com/minio/minio@$minio_version" >&2
-  mv "$home.new" "$home"
-}
-
-minio_start() {
-  mkdir -p "$state/minio/data" "$state/minio/certs"
-  launch minio env MINIO_ROOT_USER="$minio_root" MINIO_ROOT_PASSWORD="$minio_root_secret" MINIO_UPDATE=off \
-    GOMEMLIMIT=512MiB "$(minio_program)" server --address "127.0.0.1:$minio_port" \
-    --console-address "127.0.0.1:$minio_console_port" --certs-dir "$state/minio/certs" "$state/minio/data"
-}
-
-minio_make_access() { # the bucket, and the user with its policy; those that exist are left as they are
-  local -
-  set -a
-  eval "$(minio_env)"
-  "$(python_home)/bin/python" "$here/minio_access.py" "$here/../../minio/policy.json"
-}
-
-minio_wait() {
-  await minio curl -fs --max-time 5 "http://127.0.0.1:$minio_port/minio/health/ready" &&
-    { minio_make_access || { stop minio; return 1; }; }
-}
-
-# ---------------------------------------------------------------- postgres
-
-postgres_bin() { # the folder of the newest version that is installed, or of the one in PATH
-  local program
-  program=$(printf '%s\n' /usr/lib/postgresql/*/bin/initdb | sort -V | tail -n 1)
-  [[ -x $program ]] || program=$(command -v initdb) || return 1
-  dirname "$(readlink -f "$program")"
-}
-postgres_ports() { echo "$postgres_port"; }
-
-postgres_env() {
-  echo "export POSTGRES_URL=postgresql://$postgres_user@127.0.0.1:$postgres_port/postgres"
-  echo "export POSTGRES_PASSWORD=$postgres_secret"
-}
-
-postgres_fetch() {
-  postgres_bin >/dev/null && return 0
-  ((EUID == 0)) || die 'needs PostgreSQL 15 or newer: install it (Debian: apt-get install postgresql) and run this again'
-  need apt-get 'to install PostgreSQL'
-  say 'postgres: installing the package postgresql-15'
-  export DEBIAN_FRONTEND=noninteractive
-  apt-get update -qq >&2
-  apt-get install -y -qq --no-install-recommends postgresql-common >&2
-  # only the programs are wanted: the package would also make and start a server of its own
-  sed -i 's/^#\?create_main_cluster.*/create_main_cluster = false/' /etc/postgresql-common/createcluster.conf
-  apt-get install -y -qq --no-install-recommends postgresql-15 >&2
-}
-
-postgres_as() { # the server refuses to run as root
+# Root's server runs as nobody, who need not be able to reach the checkout.
+postgres_data() {
   if ((EUID == 0)); then
-    exec setpriv --reuid=nobody --regid=nogroup --clear-groups "$@"
+    printf '%s/sluice-test-postgres-%s\n' "${TMPDIR:-/tmp}" "$(readlink -m "$state" | sha256sum | cut -c 1-12)"
+  else
+    printf '%s\n' "$state/postgres/data"
   fi
-  exec "$@"
 }
 
 postgres_start() {
-  local dir=$state/postgres bin
+  local dir=$state/postgres data bin
+  data=$(postgres_data)
   bin=$(postgres_bin)
-  if [[ ! -f $dir/data/PG_VERSION ]]; then
-    rm -rf "$dir/data"
-    mkdir -p "$dir/data"
-    printf '%s\n' "$postgres_secret" >"$dir/password"
-    if ((EUID == 0)); then chown nobody:nogroup "$dir/data"; fi
-    (cd / && postgres_as "$bin/initdb" --pgdata="$dir/data" --username="$postgres_user" --auth=scram-sha-256 \
-      --pwfile="$dir/password" --encoding=UTF8 --locale=C --no-sync) >"$dir/initdb.log" 2>&1 || {
+  if [[ ! -f $data/PG_VERSION ]]; then
+    rm -rf "$data"
+    mkdir -p "$data"
+    printf '%s\n' "$postgres_secret" >"$data.password"
+    if ((EUID == 0)); then chown nobody:nogroup "$data"; fi
+    (cd / && postgres_as "$bin/initdb" --pgdata="$data" --username="$postgres_user" --auth=scram-sha-256 \
+      --pwfile="$data.password" --encoding=UTF8 --locale=C --no-sync) >"$dir/initdb.log" 2>&1 || {
       tail -n 20 "$dir/initdb.log" >&2
       return 1
     }
   fi
-  launch postgres "$BASH" "$here/services.sh" _exec postgres_as "$bin/postgres" -D "$dir/data" -p "$postgres_port" \
+  launch postgres "$BASH" "$here/services.sh" _exec postgres_as "$bin/postgres" -D "$data" -p "$postgres_port" \
     -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c fsync=off -c shared_buffers=32MB
 }
 
@@ -565,6 +389,7 @@ wipe() {
   local name
   down
   for name in "${servers[@]}"; do rm -rf "${state:?}/$name"; done
+  rm -rf "$(postgres_data)" "$(postgres_data).password"
   rm -f "$state/ports"
 }
 
