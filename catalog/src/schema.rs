@@ -159,12 +159,21 @@ fn unsupported(path: &str, fact: String) -> Error {
     Error::Schema { subject: format!("column `{path}`"), fact, remedy }
 }
 
-/// Refuses the types of a (foreign) schema that Arrow cannot hold; what passes, [`to_arrow`] converts.
+/// Refuses what a (foreign) schema has and a reader here would get wrong: types that Arrow cannot hold, and defaults
+/// for rows that are older than their column. What passes, [`to_arrow`] converts.
 pub(crate) fn check(schema: &Schema) -> Result<()> {
-    for field in schema.as_struct().fields() {
-        check_type(&field.field_type, &field.name)?;
+    schema.as_struct().fields().iter().try_for_each(|field| check_field(field, field.name.clone()))
+}
+
+fn check_field(field: &NestedField, path: String) -> Result<()> {
+    if field.initial_default.is_some() {
+        return Err(Error::Schema {
+            subject: format!("column `{path}`"),
+            fact: "it has a default for older rows, which would be read as null".to_owned(),
+            remedy: "read the table with the engine that wrote it",
+        });
     }
-    Ok(())
+    check_type(&field.field_type, &path)
 }
 
 fn check_type(field_type: &Type, path: &str) -> Result<()> {
@@ -176,7 +185,7 @@ fn check_type(field_type: &Type, path: &str) -> Result<()> {
         Type::Primitive(_) => false,
         Type::Struct(fields) => {
             for field in fields.fields() {
-                check_type(&field.field_type, &format!("{path}.{}", field.name))?;
+                check_field(field, format!("{path}.{}", field.name))?;
             }
             false
         }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Fields, IntervalUnit, Schema as ArrowSchema, TimeUnit};
-use iceberg::spec::{NestedField, PrimitiveType, Schema, Type};
+use iceberg::spec::{Literal, NestedField, PrimitiveType, Schema, StructType, Type};
 
 use super::{check, to_arrow, to_iceberg};
 use crate::create::first_metadata;
@@ -160,4 +160,14 @@ fn a_foreign_type_that_is_too_wide_is_refused() {
     let error = check(&schema).unwrap_err().to_string();
     assert!(error.contains("column `blob`"), "{error}");
     check(&to_iceberg(&nested()).unwrap()).unwrap();
+}
+
+#[test]
+fn a_default_for_older_rows_is_refused_at_any_depth() {
+    let number = Type::Primitive(PrimitiveType::Long);
+    let inner = NestedField::optional(2, "inner", number).with_initial_default(Literal::long(7));
+    let outer = NestedField::optional(1, "outer", Type::Struct(StructType::new(vec![inner.into()])));
+    let schema = Schema::builder().with_fields([outer.into()]).build().unwrap();
+    let error = check(&schema).unwrap_err().to_string();
+    assert!(error.contains("column `outer.inner`") && error.contains("default"), "{error}");
 }
