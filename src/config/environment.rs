@@ -51,7 +51,7 @@ fn value_of(key: &str, text: String) -> Value {
     {
         return Value::Integer(number);
     }
-    if key.ends_with("upgrade")
+    if (key.ends_with("upgrade") || key.ends_with("allow_writes"))
         && let Ok(yes) = text.parse::<bool>()
     {
         return Value::Boolean(yes);

@@ -38,10 +38,12 @@ fn a_duration_that_is_none_is_explained() {
 fn every_documented_key_is_a_field() {
     for key in super::file::KEYS {
         let value = match *key {
-            "ingest.commit_interval" | "models.every" => "5s",
+            "ingest.commit_interval" | "models.every" | "maintain.every" | "maintain.orphans_every" => "5s",
+            "maintain.max_snapshot_age" | "maintain.reader_grace" | "maintain.orphan_age" => "5h",
             "ingest.commit_bytes" | "ingest.memory" | "query.memory" => "64MiB",
-            "models.threads" | "query.threads" => "3",
-            "lake.catalog_upgrade" => "true",
+            "maintain.target_file_bytes" | "maintain.max_bytes" => "64MiB",
+            "models.threads" | "query.threads" | "maintain.max_snapshots" => "3",
+            "lake.catalog_upgrade" | "serve.allow_writes" => "true",
             "serve.flight" | "serve.http" => "127.0.0.1:1",
             _ => "x",
         };
