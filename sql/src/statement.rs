@@ -198,10 +198,10 @@ fn read_only(plan: &LogicalPlan) -> Result<()> {
 }
 
 fn refused(what: &str) -> Error {
-    Error::Unsupported(
-        Complaint::new(format!("{what} is not possible here: SQL statements only read"))
-            .remedy("tables are written by `sluice ingest` and `sluice load`, models by `sluice build`"),
-    )
+    Error::Unsupported(Complaint::new(format!("{what} is not possible here")).remedy(
+        "queries are, and where writing is allowed INSERT, UPDATE, DELETE, MERGE, CREATE, ALTER and DROP; \
+             tables are also written by `sluice ingest` and `sluice load`, models by `sluice build`",
+    ))
 }
 
 /// Gives each parameter a type: that of what it is compared with or cast to, else a whole number for LIMIT

@@ -140,7 +140,7 @@ async fn an_input_that_was_rewritten_asks_for_a_full_refresh() {
     assert_eq!(result.status, Status::Error);
     let message = result.message.as_ref().unwrap();
     assert!(
-        message.starts_with("models/silver/t.sql: silver.base was rewritten")
+        message.starts_with("models/silver/t.sql: rows of silver.base were changed")
             && message.contains("--full-refresh"),
         "{message}"
     );
