@@ -56,18 +56,23 @@ pub enum RefChange {
     },
 }
 
-/// The branches and tags of a table by name.
+/// The branches and tags of a table by name; `main` is among them once the table has data.
 pub(crate) fn all(metadata: &TableMetadata) -> Result<BTreeMap<String, SnapshotReference>> {
     // The library keeps them to itself; the JSON form has them.
     let refs = serde_json::to_value(metadata).and_then(|mut json| match json["refs"].take() {
         serde_json::Value::Null => Ok(BTreeMap::new()),
         refs => serde_json::from_value(refs),
     });
-    refs.map_err(|cause| Error::File {
+    let mut refs: BTreeMap<String, SnapshotReference> = refs.map_err(|cause| Error::File {
         subject: metadata.location().to_owned(),
         fact: format!("its branches and tags cannot be read: {cause}"),
         remedy: "restore the table's metadata from an earlier metadata file",
-    })
+    })?;
+    if let Some(id) = metadata.current_snapshot_id() {
+        let main = || SnapshotReference::new(id, SnapshotRetention::branch(None, None, None));
+        refs.entry(MAIN_BRANCH.to_owned()).or_insert_with(main);
+    }
+    Ok(refs)
 }
 
 /// The updates that make `change`, or why it does not fit the base.
@@ -122,17 +127,22 @@ pub(crate) fn expiry(base: &TableSnapshot, snapshots: &[i64]) -> Result<Result<V
             return Ok(Err(format!("`{name}` points to snapshot {}", reference.snapshot_id)));
         }
     }
-    let known: Vec<i64> =
-        snapshots.iter().copied().filter(|id| metadata.snapshot_by_id(*id).is_some()).collect();
-    let statistics = known.iter().filter(|id| metadata.statistics_for_snapshot(**id).is_some());
+    let known = snapshots.iter().copied().filter(|id| metadata.snapshot_by_id(*id).is_some());
+    Ok(Ok(forget(metadata, known.collect())))
+}
+
+/// The updates that remove snapshots of the table and their statistics.
+pub(crate) fn forget(metadata: &TableMetadata, snapshot_ids: Vec<i64>) -> Vec<TableUpdate> {
+    let statistics = snapshot_ids.iter().filter(|id| metadata.statistics_for_snapshot(**id).is_some());
     let mut updates: Vec<_> =
         statistics.map(|id| TableUpdate::RemoveStatistics { snapshot_id: *id }).collect();
-    let partitions = known.iter().filter(|id| metadata.partition_statistics_for_snapshot(**id).is_some());
+    let partitions =
+        snapshot_ids.iter().filter(|id| metadata.partition_statistics_for_snapshot(**id).is_some());
     updates.extend(partitions.map(|id| TableUpdate::RemovePartitionStatistics { snapshot_id: *id }));
-    if !known.is_empty() {
-        updates.push(TableUpdate::RemoveSnapshots { snapshot_ids: known });
+    if !snapshot_ids.is_empty() {
+        updates.push(TableUpdate::RemoveSnapshots { snapshot_ids });
     }
-    Ok(Ok(updates))
+    updates
 }
 
 /// The updates that make `main` what it was at `snapshot`, Sluice's properties included.

@@ -13,6 +13,7 @@ use crate::files::{self, LiveFile, Manifests};
 use crate::lake::Lake;
 use crate::name::TableName;
 use crate::offsets::SourceOffsets;
+use crate::refs;
 use crate::schema;
 use crate::spec::TableSpec;
 
@@ -122,11 +123,7 @@ impl TableSnapshot {
     /// # Errors
     /// When the metadata cannot be written out, which is the library's only way to tell them all.
     pub fn refs(&self) -> Result<BTreeMap<String, SnapshotReference>> {
-        let written = serde_json::to_value(self.metadata()).and_then(|mut metadata| {
-            let refs = metadata.get_mut("refs").map(serde_json::Value::take);
-            refs.map_or_else(|| Ok(BTreeMap::new()), serde_json::from_value)
-        });
-        written.map_err(|error| self.no_version(format!("its branches and tags cannot be told: {error}")))
+        refs::all(self.metadata())
     }
 
     /// The table as it was at a time: at the last snapshot of its log that is not younger.

@@ -19,11 +19,11 @@
 //! A branch may have limits of its own. A tag keeps its snapshot. A snapshot that no branch has stays until
 //! it is older than `max_snapshot_age` and `reader_grace`.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use iceberg::spec::{DataFile, MAIN_BRANCH, Snapshot, SnapshotReference, SnapshotRetention, TableMetadata};
+use iceberg::spec::{DataFile, MAIN_BRANCH, Snapshot, SnapshotRetention, TableMetadata};
 use iceberg::{TableRequirement, TableUpdate};
 
 use super::consumers::Cursors;
@@ -33,6 +33,7 @@ use crate::changes::{ChangeOutcome, TableChange};
 use crate::error::{Error, Result};
 use crate::lake::Lake;
 use crate::name::TableName;
+use crate::refs;
 use crate::snapshot::TableSnapshot;
 
 /// Lost races before the run gives up; the next one will do better.
@@ -127,7 +128,7 @@ pub(super) fn choose(
     let mut choice = Choice::default();
     let mut kept = HashSet::new();
     let mut in_a_branch = HashSet::new();
-    for (name, reference) in references(base)? {
+    for (name, reference) in refs::all(metadata)? {
         let Some(head) = metadata.snapshot_by_id(reference.snapshot_id) else { continue };
         let limits = Limits::of(&reference.retention, policy);
         if name != MAIN_BRANCH && limits.ref_age.is_some_and(|age| head.timestamp_ms() < ago(age)) {
@@ -202,50 +203,19 @@ fn history<'a>(metadata: &'a TableMetadata, head: &'a Snapshot) -> Vec<&'a Snaps
     std::iter::successors(Some(head), parent).take(metadata.snapshots().len()).collect()
 }
 
-/// The branches and tags; the library names them only in the metadata's JSON.
-fn references(base: &TableSnapshot) -> Result<BTreeMap<String, SnapshotReference>> {
-    let damaged = |cause: serde_json::Error| Error::File {
-        subject: base.metadata_location().to_owned(),
-        fact: format!("its branches and tags are not readable ({cause})"),
-        remedy: "restore the file, or point the catalog back to the table's previous metadata",
-    };
-    let mut json = serde_json::to_value(base.metadata()).map_err(damaged)?;
-    let mut refs: BTreeMap<String, SnapshotReference> = match json["refs"].take() {
-        serde_json::Value::Null => BTreeMap::new(),
-        refs => serde_json::from_value(refs).map_err(damaged)?,
-    };
-    if let Some(id) = base.metadata().current_snapshot_id() {
-        let main = || SnapshotReference::new(id, SnapshotRetention::branch(None, None, None));
-        refs.entry(MAIN_BRANCH.to_owned()).or_insert_with(main);
-    }
-    Ok(refs)
-}
-
 /// The commit: every branch and tag is where the choice saw it, on the very state it was made from.
 pub(super) fn change(base: &TableSnapshot, choice: &Choice) -> Result<TableChange> {
     let metadata = base.metadata();
     let mut requirements = vec![TableRequirement::UuidMatch { uuid: metadata.uuid() }];
-    for (name, reference) in references(base)? {
+    for (name, reference) in refs::all(metadata)? {
         let snapshot_id = Some(reference.snapshot_id);
         requirements.push(TableRequirement::RefSnapshotIdMatch { r#ref: name, snapshot_id });
     }
-    let refs = choice.refs.iter().cloned();
-    let mut updates: Vec<_> = refs.map(|ref_name| TableUpdate::RemoveSnapshotRef { ref_name }).collect();
-    for statistics in metadata.statistics_iter() {
-        if choice.snapshots.contains(&statistics.snapshot_id) {
-            updates.push(TableUpdate::RemoveStatistics { snapshot_id: statistics.snapshot_id });
-        }
-    }
-    for statistics in metadata.partition_statistics_iter() {
-        if choice.snapshots.contains(&statistics.snapshot_id) {
-            updates.push(TableUpdate::RemovePartitionStatistics { snapshot_id: statistics.snapshot_id });
-        }
-    }
+    let going = choice.refs.iter().cloned();
+    let mut updates: Vec<_> = going.map(|ref_name| TableUpdate::RemoveSnapshotRef { ref_name }).collect();
     let mut snapshot_ids: Vec<_> = choice.snapshots.iter().copied().collect();
     snapshot_ids.sort_unstable();
-    if !snapshot_ids.is_empty() {
-        updates.push(TableUpdate::RemoveSnapshots { snapshot_ids });
-    }
+    updates.extend(refs::forget(metadata, snapshot_ids));
     Ok(TableChange::on(base, requirements, updates))
 }
 
