@@ -15,7 +15,7 @@ use chrono::{DateTime, Utc};
 use clap::Args;
 use serde::Serialize;
 use sluice_catalog::maintain::{Cursors, Policy, expire, remove_orphans};
-use sluice_catalog::{Lake, TableName};
+use sluice_catalog::{Lake, TableName, TableSnapshot};
 use sluice_sql::{Engine, compact};
 use tokio_util::sync::CancellationToken;
 
@@ -85,14 +85,23 @@ struct Work {
     dry_run: bool,
 }
 
+/// One run over some tables: where, by which rules, and what.
+struct Round<'a> {
+    engine: &'a Engine,
+    policy: &'a Policy,
+    cursors: &'a Cursors,
+    work: Work,
+}
+
 pub(crate) async fn run(args: MaintainArgs, config: Config) -> Result<ExitCode, Failure> {
     let engine = parts::engine(&config).await?;
     let names = if args.all { tables(engine.lake()).await? } else { args.tables };
     let cursors = Cursors::of(engine.lake()).await?;
     let work = Work { orphans: true, dry_run: args.dry_run };
+    let round = Round { engine: &engine, policy: &config.policy(), cursors: &cursors, work };
     let mut reports = Vec::new();
     for name in names {
-        let report = maintain(&engine, &name, &config.policy(), &cursors, work, edge::now()).await;
+        let report = round.maintain(&name, edge::now()).await;
         if args.json {
             println!("{}", serde_json::to_string(&report)?);
         }
@@ -133,8 +142,9 @@ async fn everything(engine: &Engine, policy: &Policy, work: Work) {
         Ok(found) => found,
         Err(failure) => return tracing::error!("maintenance: {}", failure.detail()),
     };
+    let round = Round { engine, policy, cursors: &cursors, work };
     for name in names {
-        let report = maintain(engine, &name, policy, &cursors, work, edge::now()).await;
+        let report = round.maintain(&name, edge::now()).await;
         match &report.error {
             Some(error) => tracing::error!("maintenance of {name}: {error}"),
             None => tracing::info!(
@@ -179,66 +189,55 @@ async fn tables(lake: &Lake) -> Result<Vec<TableName>, Failure> {
     Ok(tables)
 }
 
-/// Maintains one table; what fails is in the report.
-async fn maintain(
-    engine: &Engine,
-    name: &TableName,
-    policy: &Policy,
-    cursors: &Cursors,
-    work: Work,
-    now: DateTime<Utc>,
-) -> Report {
-    let mut report = Report { table: name.to_string(), dry_run: work.dry_run, ..Report::default() };
-    if let Err(failure) = steps(engine, name, policy, cursors, work, now, &mut report).await {
-        report.error = Some(failure.detail());
+impl Round<'_> {
+    /// Maintains one table; what fails is in the report.
+    async fn maintain(&self, name: &TableName, now: DateTime<Utc>) -> Report {
+        let dry_run = self.work.dry_run;
+        let mut report = Report { table: name.to_string(), dry_run, ..Report::default() };
+        if let Err(failure) = self.steps(name, now, &mut report).await {
+            report.error = Some(failure.detail());
+        }
+        report
     }
-    report
-}
 
-async fn steps(
-    engine: &Engine,
-    name: &TableName,
-    policy: &Policy,
-    cursors: &Cursors,
-    work: Work,
-    now: DateTime<Utc>,
-    report: &mut Report,
-) -> Result<(), Failure> {
-    let lake = engine.lake();
-    let table = lake.load(name).await?;
-    report.snapshots_before = table.metadata().snapshots().len();
-    (report.files_before, report.bytes_before) = live(lake, name).await?;
+    async fn steps(&self, name: &TableName, now: DateTime<Utc>, report: &mut Report) -> Result<(), Failure> {
+        let Self { engine, policy, cursors, work } = *self;
+        let lake = engine.lake();
+        let table = lake.load(name).await?;
+        report.snapshots_before = table.metadata().snapshots().len();
+        (report.files_before, report.bytes_before) = live(&table).await?;
 
-    let compacted = compact(engine, name, policy, edge::new_id, now, work.dry_run).await?;
-    report.files_rewritten = compacted.files_in;
-    report.bytes_rewritten = compacted.bytes_in;
-    report.delete_files_removed = compacted.delete_files;
-    let conflict = compacted.conflict.map(|reason| format!("left for the next run: {reason}"));
-    report.note = conflict.or(compacted.skipped);
+        let compacted = compact(engine, name, policy, edge::new_id, now, work.dry_run).await?;
+        report.files_rewritten = compacted.files_in;
+        report.bytes_rewritten = compacted.bytes_in;
+        report.delete_files_removed = compacted.delete_files;
+        let conflict = compacted.conflict.map(|reason| format!("left for the next run: {reason}"));
+        report.note = conflict.or(compacted.skipped);
 
-    let expired = expire(lake, name, policy, cursors, now, work.dry_run).await?;
-    report.snapshots_expired = expired.snapshots;
-    report.refs_expired = expired.refs;
-    report.files_expired = expired.files;
-    report.bytes_expired = expired.bytes;
-    report.files_left = expired.left;
+        let expired = expire(lake, name, policy, cursors, now, work.dry_run).await?;
+        report.snapshots_expired = expired.snapshots;
+        report.refs_expired = expired.refs;
+        report.files_expired = expired.files;
+        report.bytes_expired = expired.bytes;
+        report.files_left = expired.left;
 
-    if work.orphans {
-        let orphans = remove_orphans(lake, name, policy, (now, edge::new_id()), work.dry_run).await?;
-        report.orphans_removed = orphans.files;
-        report.orphan_bytes = orphans.bytes;
-        report.files_left += orphans.left;
+        if work.orphans {
+            let orphans = remove_orphans(lake, name, policy, (now, edge::new_id()), work.dry_run).await?;
+            report.orphans_removed = orphans.files;
+            report.orphan_bytes = orphans.bytes;
+            report.files_left += orphans.left;
+        }
+        if !work.dry_run {
+            let (files, bytes) = live(&lake.load(name).await?).await?;
+            (report.files_after, report.bytes_after) = (Some(files), Some(bytes));
+        }
+        Ok(())
     }
-    if !work.dry_run {
-        let (files, bytes) = live(lake, name).await?;
-        (report.files_after, report.bytes_after) = (Some(files), Some(bytes));
-    }
-    Ok(())
 }
 
 /// The live data files and their bytes.
-async fn live(lake: &Lake, name: &TableName) -> Result<(usize, u64), Failure> {
-    let files = lake.load(name).await?.files().await?;
+async fn live(table: &TableSnapshot) -> Result<(usize, u64), Failure> {
+    let files = table.files().await?;
     let bytes = files.iter().map(|file| file.parts().0.file_size_in_bytes()).sum();
     Ok((files.len(), bytes))
 }
