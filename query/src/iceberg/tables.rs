@@ -5,7 +5,7 @@ use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use sluice_catalog::{Renamed, Requested, TableName, TableRequest};
+use sluice_catalog::{Renamed, Requested, TableName, TableRequest, TableSnapshot};
 
 use super::Catalog;
 use super::answer;
@@ -56,8 +56,7 @@ pub(super) async fn load(
     State(catalog): State<Catalog>,
     Path((namespace, table)): Path<(String, String)>,
 ) -> Answer<Json<Value>> {
-    let name = in_path(&namespace, &table)?;
-    let table = catalog.lake.find(&name).await?.ok_or_else(|| Fault::no_table(&name))?;
+    let table = find(&catalog, &namespace, &table).await?;
     answer::table(&catalog, &table)
 }
 
@@ -65,11 +64,13 @@ pub(super) async fn exists(
     State(catalog): State<Catalog>,
     Path((namespace, table)): Path<(String, String)>,
 ) -> Answer<StatusCode> {
-    let name = in_path(&namespace, &table)?;
-    match catalog.lake.find(&name).await? {
-        Some(_) => Ok(StatusCode::NO_CONTENT),
-        None => Err(Fault::no_table(&name)),
-    }
+    find(&catalog, &namespace, &table).await.map(|_| StatusCode::NO_CONTENT)
+}
+
+/// The table of a path, or the answer that there is none.
+async fn find(catalog: &Catalog, namespace: &str, table: &str) -> Answer<TableSnapshot> {
+    let name = in_path(namespace, table)?;
+    catalog.lake.find(&name).await?.ok_or_else(|| Fault::no_table(&name))
 }
 
 /// `GET …/credentials`: fresh keys for the table's files.
@@ -77,8 +78,7 @@ pub(super) async fn credentials(
     State(catalog): State<Catalog>,
     Path((namespace, table)): Path<(String, String)>,
 ) -> Answer<Json<Value>> {
-    let name = in_path(&namespace, &table)?;
-    let table = catalog.lake.find(&name).await?.ok_or_else(|| Fault::no_table(&name))?;
+    let table = find(&catalog, &namespace, &table).await?;
     Ok(Json(json!({"storage-credentials": answer::credentials(&catalog, table.metadata().location())})))
 }
 

@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use serde_json::Value;
-use sluice_catalog::{Renamed, ViewChange, ViewRequest};
+use sluice_catalog::{Renamed, TableName, ViewChange, ViewRequest, ViewState};
 
 use super::Catalog;
 use super::answer;
@@ -31,10 +31,7 @@ pub(super) async fn create(
     let name = in_path(&namespace, request.name())?;
     properties(&catalog, name.namespace()).await?;
     match catalog.lake.create_view_requested(&name, request).await? {
-        Ok(true) => {
-            let view = catalog.lake.view_state(&name).await?.ok_or_else(|| Fault::no_view(&name))?;
-            answer::view(&view)
-        }
+        Ok(true) => answer::view(&find(&catalog, &name).await?),
         Ok(false) => Err(Fault::exists(name)),
         Err(reason) => Err(Fault::bad_request(reason)),
     }
@@ -44,20 +41,19 @@ pub(super) async fn load(
     State(catalog): State<Catalog>,
     Path((namespace, view)): Path<(String, String)>,
 ) -> Answer<Json<Value>> {
-    let name = in_path(&namespace, &view)?;
-    let view = catalog.lake.view_state(&name).await?.ok_or_else(|| Fault::no_view(&name))?;
-    answer::view(&view)
+    answer::view(&find(&catalog, &in_path(&namespace, &view)?).await?)
 }
 
 pub(super) async fn exists(
     State(catalog): State<Catalog>,
     Path((namespace, view)): Path<(String, String)>,
 ) -> Answer<StatusCode> {
-    let name = in_path(&namespace, &view)?;
-    match catalog.lake.view_state(&name).await? {
-        Some(_) => Ok(StatusCode::NO_CONTENT),
-        None => Err(Fault::no_view(&name)),
-    }
+    find(&catalog, &in_path(&namespace, &view)?).await.map(|_| StatusCode::NO_CONTENT)
+}
+
+/// The view of that name, or the answer that there is none.
+async fn find(catalog: &Catalog, name: &TableName) -> Answer<ViewState> {
+    catalog.lake.view_state(name).await?.ok_or_else(|| Fault::no_view(name))
 }
 
 pub(super) async fn change(
@@ -79,9 +75,7 @@ pub(super) async fn drop(
     Path((namespace, view)): Path<(String, String)>,
 ) -> Answer<StatusCode> {
     let name = in_path(&namespace, &view)?;
-    if catalog.lake.view_state(&name).await?.is_none() {
-        return Err(Fault::no_view(&name));
-    }
+    find(&catalog, &name).await?;
     catalog.lake.drop_view(&name).await?;
     Ok(StatusCode::NO_CONTENT)
 }
