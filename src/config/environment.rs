@@ -17,6 +17,10 @@ const OTHERS: &[&str] = &[
     "SLUICE_REST_TOKEN",
     "SLUICE_REST_CREDENTIAL",
 ];
+/// Keys that are not text in TOML.
+const NUMBERS: &[&str] = &["models.threads", "query.threads", "maintain.max_snapshots"];
+const FLAGS: &[&str] = &["lake.catalog_upgrade", "serve.allow_writes"];
+
 const OTHER_PREFIXES: &[&str] = &["SLUICE_TEST_", "SLUICE_VAR_"];
 
 /// Sets every key that has a variable.
@@ -45,13 +49,14 @@ pub(super) fn variable_of(key: &str) -> String {
     format!("{PREFIX}{}", key.replace('.', "_").to_uppercase())
 }
 
+/// The value as the key's type; what does not parse is left to the error about the key.
 fn value_of(key: &str, text: String) -> Value {
-    if (key.ends_with("threads") || key.ends_with("max_snapshots"))
+    if NUMBERS.contains(&key)
         && let Ok(number) = text.parse::<i64>()
     {
         return Value::Integer(number);
     }
-    if (key.ends_with("upgrade") || key.ends_with("allow_writes"))
+    if FLAGS.contains(&key)
         && let Ok(yes) = text.parse::<bool>()
     {
         return Value::Boolean(yes);
