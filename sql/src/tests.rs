@@ -14,6 +14,7 @@ mod versions;
 mod views;
 mod writes;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -158,6 +159,40 @@ pub(crate) async fn shown(session: &Session, sql: &str) -> String {
         Ok(batches) => pretty_format_batches(&batches).unwrap().to_string(),
         Err(error) => format!("error: {error}"),
     }
+}
+
+/// Runs the blocks of each `tests/FOLDER/*.txt`, in order and on a lake for each file, and compares what they answer
+/// with what is written there. With `SLUICE_UPDATE=1` the answers are written anew.
+async fn as_written(
+    folder: &str,
+    lake: impl AsyncFn() -> TestLake,
+    session: impl Fn(&TestLake) -> Session,
+    answer: impl AsyncFn(&Session, &str) -> String,
+) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/tests").join(folder);
+    let mut files: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.retain(|file| file.extension().is_some_and(|extension| extension == "txt"));
+    files.sort();
+    assert!(!files.is_empty(), "no files in {}", folder.display());
+    let mut wrong = String::new();
+    for file in files {
+        let lake = lake().await;
+        let session = session(&lake);
+        let written = std::fs::read_to_string(&file).unwrap();
+        let mut answered = String::new();
+        for block in written.trim_end().split("\n\n") {
+            let sql = block.split("\n----").next().unwrap();
+            let answer = answer(&session, sql).await;
+            answered.push_str(&format!("{sql}\n----\n{}\n\n", answer.trim_end()));
+        }
+        let answered = format!("{}\n", answered.trim_end());
+        if std::env::var_os("SLUICE_UPDATE").is_some() {
+            std::fs::write(&file, &answered).unwrap();
+        } else if answered != written {
+            wrong.push_str(&format!("{} answers now:\n{answered}\n", file.display()));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong}");
 }
 
 /// A single value as text.

@@ -3,7 +3,6 @@
 //! A block is a statement, a line `----`, and what it answers; an empty line ends it. With
 //! `SLUICE_UPDATE=1` the answers are written anew, to be read before they are committed.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{
@@ -13,7 +12,7 @@ use datafusion::arrow::array::{
 use datafusion::arrow::datatypes::DataType;
 use sluice_catalog::{PartitionBy, Transform};
 
-use super::{TestLake, batch, micros, schema, shown, timestamp};
+use super::{TestLake, as_written, batch, micros, schema, shown, timestamp};
 
 /// A small shop, with nulls, in several files.
 async fn shop() -> TestLake {
@@ -63,26 +62,5 @@ async fn shop() -> TestLake {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn answers_are_as_written() {
-    let lake = shop().await;
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/tests/statements");
-    let mut files: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
-    files.sort();
-    assert!(!files.is_empty(), "no files in {}", folder.display());
-    let mut wrong = String::new();
-    for file in files {
-        let written = std::fs::read_to_string(&file).unwrap();
-        let mut answered = String::new();
-        for block in written.trim_end().split("\n\n") {
-            let sql = block.split("\n----").next().unwrap();
-            let answer = shown(&lake.session(), sql).await;
-            answered.push_str(&format!("{sql}\n----\n{}\n\n", answer.trim_end()));
-        }
-        let answered = format!("{}\n", answered.trim_end());
-        if std::env::var_os("SLUICE_UPDATE").is_some() {
-            std::fs::write(&file, &answered).unwrap();
-        } else if answered != written {
-            wrong.push_str(&format!("{} answers now:\n{answered}\n", file.display()));
-        }
-    }
-    assert!(wrong.is_empty(), "{wrong}");
+    as_written("statements", shop, TestLake::session, shown).await;
 }

@@ -3,14 +3,13 @@
 //! The blocks of a file are run in order on one lake. A block that changes something is answered with what it
 //! changed. With `SLUICE_UPDATE=1` the answers are written anew, to be read before they are committed.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use sluice_catalog::WriterSettings;
 use uuid::Uuid;
 
-use super::{TestLake, at, shown};
+use super::{TestLake, as_written, at, shown};
 use crate::{Changed, Command, Error, Session, Writes};
 
 /// The permission to write, with ids that are counted from `first`.
@@ -54,30 +53,7 @@ fn told(changed: &Changed) -> String {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn changes_are_as_written() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/tests/writes");
-    let mut files: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
-    files.retain(|file| file.extension().is_some_and(|extension| extension == "txt"));
-    files.sort();
-    assert!(!files.is_empty(), "no files in {}", folder.display());
-    let mut wrong = String::new();
-    for file in files {
-        let lake = TestLake::new().await;
-        let session = writing(&lake);
-        let written = std::fs::read_to_string(&file).unwrap();
-        let mut answered = String::new();
-        for block in written.trim_end().split("\n\n") {
-            let sql = block.split("\n----").next().unwrap();
-            let answer = answer(&session, sql).await;
-            answered.push_str(&format!("{sql}\n----\n{}\n\n", answer.trim_end()));
-        }
-        let answered = format!("{}\n", answered.trim_end());
-        if std::env::var_os("SLUICE_UPDATE").is_some() {
-            std::fs::write(&file, &answered).unwrap();
-        } else if answered != written {
-            wrong.push_str(&format!("{} answers now:\n{answered}\n", file.display()));
-        }
-    }
-    assert!(wrong.is_empty(), "{wrong}");
+    as_written("writes", TestLake::new, writing, answer).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
