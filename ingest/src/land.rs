@@ -298,8 +298,10 @@ async fn commit(
     parts: Vec<(usize, Vec<SourceRanges>)>,
     writers: BTreeMap<usize, TableWriter>,
 ) -> Outcome {
-    let finishing =
-        writers.into_iter().map(async |(table, writer)| Ok::<_, Error>((table, writer.finish().await?)));
+    let finish = |(table, writer): (usize, TableWriter)| async move {
+        Ok::<_, Error>((table, writer.finish().await?))
+    };
+    let finishing = writers.into_iter().map(finish);
     let mut staged: BTreeMap<usize, StagedFiles> = try_join_all(finishing).await?.into_iter().collect();
     let rows = staged.iter().map(|(table, files)| (*table, files.row_count())).collect();
     let commits = parts.into_iter().map(|(table, offsets)| Commit {
