@@ -1,9 +1,10 @@
-//! Every message that the decoder alone would let through, and what becomes of it here.
+//! What becomes of good, bad and hostile messages, alone and between good ones.
 
 use arrow::array::AsArray;
 use arrow::datatypes::{DataType, Field, Schema};
 
 use super::*;
+use crate::source::raw::ROWS_MAX;
 
 fn fields() -> SchemaRef {
     let names = ["event_id", "price", "quantity", "flag"];
@@ -54,10 +55,33 @@ fn each_guard_holds_alone_and_between_good_messages() {
         (br#"{"event_id":"a""#, "malformed"),
         (br#"{"event_id":"a"#, "malformed"),
         (br#"{"event_id":"#, "malformed"),
+        (br#"{"event_id":"a"} 42"#, "several_values"),
+        (br#"{"event_id":"a"}{"event_id":"#, "malformed"),
         (br#"{"event_id":"a"} x"#, "malformed"),
         (br#"{"event_id":"a"}}"#, "malformed"),
         (br#"{"event_id":"\ud800"}"#, "malformed"),
+        (br#"{"event_id":"\ud83d"}"#, "malformed"),
+        (br#"{"event_id":"\ud83dx\ude00"}"#, "malformed"),
+        (br#"{"other":"\ud83d\u0041"}"#, "malformed"),
+        (br#"{"event_id":"\ud83d\ude00\u00e9\n\/"}"#, "\u{1f600}\u{e9}\n/ - - -"),
+        (br#"{"event\u005fid":"a"}"#, "a - - -"),
+        (b"{\"event_id\":\"a\tb\"}", "malformed"),
+        (b"{\"other\":\"0123456789\n\"}", "malformed"),
         (br#"{"event_id":tru}"#, "malformed"),
+        (br#"{"event_id":01}"#, "malformed"),
+        (br#"{"event_id":1.}"#, "malformed"),
+        (br#"{"event_id":+1}"#, "malformed"),
+        (br#"{"event_id":-}"#, "malformed"),
+        (br#"{"event_id":1e}"#, "malformed"),
+        (br#"{"event_id":NaN}"#, "malformed"),
+        (br#"{"event_id":"a",}"#, "malformed"),
+        (br#"{"event_id" "a"}"#, "malformed"),
+        (br#"{event_id:"a"}"#, "malformed"),
+        (br#"{'event_id':'a'}"#, "malformed"),
+        (br#"{"other":[1,]}"#, "malformed"),
+        (br#"{"other":[1 2]}"#, "malformed"),
+        (b"\xef\xbb\xbf{}", "not_an_object"),
+        (br#"{"event_id":["a"],"price":}"#, "malformed"),
         (b"", "empty"),
         (b" \n\t", "empty"),
         (br#"[{"event_id":"a"}]"#, "not_an_object"),
@@ -73,6 +97,8 @@ fn each_guard_holds_alone_and_between_good_messages() {
         (br#"{"event_id":"a","price":9007199254740993123456789.10}"#, "a 9007199254740993123456789.10 - -"),
         (br#"{"event_id":"a","price":"12"}"#, "a 12 - -"),
         (br#"{"event_id":"a","event_id":"b"}"#, "b - - -"),
+        (br#"{"event_id":"a","event_id":null}"#, "- - - -"),
+        (br#"{"event_id":"a","event_id":"\u0062"}"#, "b - - -"),
         (br#"{"event_id":"a","unknown":{"x":[1,2,{"y":3}]}}"#, "a - - -"),
         (br#"{"event_id":null}"#, "- - - -"),
         (br#"{"event_id":"{[\"}]"}"#, r#"{["}] - - -"#),
@@ -123,7 +149,7 @@ fn wide_nesting_below_the_limit_is_no_fault() {
 #[test]
 fn one_decoder_survives_batch_after_batch_of_every_size() {
     let mut json = Json::new(fields());
-    for size in [1, BLOCK - 1, BLOCK, BLOCK + 1, 3000, ROWS_MAX, 2, ROWS_MAX] {
+    for size in [1, 255, 3000, ROWS_MAX, 2, ROWS_MAX] {
         for every in [usize::MAX, 7, 500, 1] {
             let bad: &[&[u8]] = &[b"{", br#"{"event_id":[]}"#, br#"{} {}"#, b"{\"a\":\"\xff\"}"];
             let mut batch = RawBatch::new(0, 0);
@@ -137,5 +163,40 @@ fn one_decoder_survives_batch_after_batch_of_every_size() {
             assert_eq!(decoded.rows.len(), size - expected);
             assert!(decoded.rows.iter().all(|row| *row as usize % every != every - 1));
         }
+    }
+}
+
+#[test]
+fn keys_may_stand_in_any_order_and_come_and_go() {
+    let messages: [(&[u8], &str); 6] = [
+        (br#"{"event_id":"a","price":1,"flag":true}"#, "a 1 - true"),
+        (br#"{"price":2,"event_id":"b","flag":false}"#, "b 2 - false"),
+        (br#"{"price":3}"#, "- 3 - -"),
+        (br#"{"event_id":"d","event":"x","price":4,"quantity":5,"flag":true}"#, "d 4 5 true"),
+        (br#"{ "event_id" : "e" , "price" : 6 }"#, "e 6 - -"),
+        (br#"{"event_id2":"f","price":7}"#, "- 7 - -"),
+    ];
+    for rotation in 0..messages.len() {
+        let mut messages = messages;
+        messages.rotate_left(rotation);
+        let payloads = messages.map(|(payload, _)| Some(payload));
+        assert_eq!(decode(&payloads), messages.map(|(_, expected)| expected));
+    }
+}
+
+#[test]
+fn a_fault_is_told_with_its_place() {
+    let told = |payload: &[u8]| {
+        let decoded = Json::new(fields()).decode(&raw(&[Some(payload)])).unwrap();
+        decoded.rejects.into_iter().next().map(|reject| reject.text)
+    };
+    let expected = [
+        (br#"{"event_id":"a" "b"}"#.as_slice(), "expected `,` or `}` after a value at byte 16"),
+        (br#"{"event_id":"#, "the message ends where a value belongs at byte 12"),
+        (br#"{"price":[1]}"#, "field `price`: a list where a single value belongs"),
+        (br#"{} {}"#, "another JSON value in the same message; send one object per message at byte 3"),
+    ];
+    for (payload, text) in expected {
+        assert_eq!(told(payload).as_deref(), Some(text));
     }
 }
