@@ -8,7 +8,7 @@ use crate::parts::parts;
 use crate::sluice::{Lake, unique};
 
 /// The same lake, its catalog in PostgreSQL under a name of its own; gives that name.
-fn on_postgres(lake: Lake) -> (Lake, String) {
+pub(crate) fn on_postgres(lake: Lake) -> (Lake, String) {
     let name = unique("catalog");
     let lake = lake
         .with("SLUICE_LAKE_CATALOG", parts().get("POSTGRES_URL"))
@@ -18,7 +18,7 @@ fn on_postgres(lake: Lake) -> (Lake, String) {
 }
 
 /// A second handle of the lake, since a server keeps its own.
-fn twin(lake: &Lake) -> Lake {
+pub(crate) fn twin(lake: &Lake) -> Lake {
     let again = lake.environment().iter().fold(Lake::on_disk(), |twin, (name, value)| twin.with(name, value));
     // The last one given wins over the folder of the handle.
     again.with("SLUICE_DATA", lake.dir().to_str().unwrap())

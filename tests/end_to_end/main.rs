@@ -27,6 +27,7 @@ mod demo;
 mod interop;
 mod judge;
 mod kills;
+mod matrix;
 mod models;
 mod olist;
 mod parts;
