@@ -7,7 +7,7 @@ use arrow::datatypes::{Int32Type, Int64Type};
 use arrow::record_batch::RecordBatch;
 use object_store::ObjectStoreExt;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use sluice_catalog::{CatalogSettings, Lake, LakeSettings, S3Settings, TableName};
+use sluice_catalog::{CatalogSettings, Lake, LakeSettings, S3Settings, TableName, TableSnapshot};
 
 use crate::topics::{Column, Kind, Required, Route, Topic};
 
@@ -75,8 +75,13 @@ pub(crate) async fn lake(dir: &std::path::Path) -> Lake {
 
 /// All rows of a table, read from its files.
 pub(crate) async fn rows(lake: &Lake, table: &str) -> Vec<RecordBatch> {
+    rows_of(lake, &lake.load(&name(table)).await.unwrap()).await
+}
+
+/// All rows of a state of a table.
+pub(crate) async fn rows_of(lake: &Lake, table: &TableSnapshot) -> Vec<RecordBatch> {
     let mut batches = Vec::new();
-    for file in lake.load(&name(table)).await.unwrap().files().await.unwrap() {
+    for file in table.files().await.unwrap() {
         let path = lake.object_path(file.whole().unwrap().file_path()).unwrap();
         let bytes = lake.store().get(&path).await.unwrap().bytes().await.unwrap();
         let reader = ParquetRecordBatchReaderBuilder::try_new(bytes).unwrap().build().unwrap();

@@ -16,12 +16,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use arrow::array::{AsArray, Int64Array};
-use arrow::compute::filter_record_batch;
-use arrow::compute::kernels::cmp::gt_eq;
-use arrow::datatypes::Int64Type;
-use arrow::error::ArrowError;
-use arrow::record_batch::RecordBatch;
 use futures::future::try_join_all;
 use sluice_catalog::{
     Commit, CommitOutcome, Lake, OffsetRange, Operation, SourceId, SourceRanges, StagedFiles, TableSnapshot,
@@ -38,6 +32,7 @@ use crate::resume;
 use crate::route::Routed;
 use crate::source::Seal;
 use crate::source::start::Start;
+use crate::tail::{Tail, from_offset};
 
 /// The rows of one raw batch, ready to be written.
 #[derive(Debug)]
@@ -151,6 +146,10 @@ impl Lander {
                     TableWriter::new(&self.lake, &self.snapshots[table], open.token, settings)?
                 }
             };
+            if let Some(tail) = &self.settings.tail {
+                let source = (self.plan.topics[topic].name.as_str(), partition, first_offset);
+                tail.add(&self.plan.tables[table].name, epoch, source, batch.clone());
+            }
             writes.push(async move { writer.write(batch).await.map(|()| (table, writer)) });
         }
         for (table, writer) in try_join_all(writes).await? {
@@ -240,6 +239,9 @@ impl Lander {
         for (table, snapshot) in pending.tables.into_iter().zip(snapshots) {
             self.snapshots[table] = snapshot;
         }
+        if let Some(tail) = &self.settings.tail {
+            tail.committed(pending.seal.epoch);
+        }
         let mut done = Vec::new();
         for (topic, ranges) in pending.seal.ranges {
             for (partition, range) in ranges {
@@ -272,13 +274,17 @@ impl Lander {
             }
         }
         self.pending = None;
+        if let Some(tail) = &self.settings.tail {
+            tail.clear();
+        }
         self.account();
     }
 
     fn account(&self) {
         let open = self.epochs.values().flat_map(|epoch| epoch.writers.values());
         let held = self.pending.as_ref().map_or(0, |pending| pending.held);
-        self.budget.set_files(open.map(TableWriter::buffered_bytes).sum::<usize>() + held);
+        let tail = self.settings.tail.as_ref().map_or(0, Tail::memory);
+        self.budget.set_files(open.map(TableWriter::buffered_bytes).sum::<usize>() + held + tail);
         self.progress.set_buffered(self.budget.used(), self.budget.peak());
     }
 }
@@ -316,12 +322,5 @@ async fn commit(
     Ok((lake.commit(commits, now()).await?, rows))
 }
 
-/// The rows at or after an offset.
-fn from_offset(batch: &RecordBatch, floor: i64) -> Result<RecordBatch, ArrowError> {
-    let Some(offsets) = batch.column_by_name("_src_offset") else { return Ok(batch.clone()) };
-    let keep = gt_eq(offsets.as_primitive::<Int64Type>(), &Int64Array::new_scalar(floor))?;
-    filter_record_batch(batch, &keep)
-}
-
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -3,7 +3,7 @@
 //! ```text
 //! source -> decode -> route -> land -> Lake::commit        (pipeline wires them, one session at a time)
 //! (poll)    (JSON)   (tables,  (files, offsets)
-//!                     reject)
+//!                     reject)   '-> tail: readable before the commit
 //! ```
 //!
 //! Invariants:
@@ -31,8 +31,10 @@ mod reject;
 mod resume;
 mod route;
 mod source;
+mod tail;
 
 pub use error::{Error, Result};
 pub use kafka::KafkaSettings;
 pub use pipeline::{DeadLetterLimit, IngestSettings, Report, catch_up, run};
 pub use progress::{PartitionProgress, Progress};
+pub use tail::{PinnedTail, Tail, TailBatch};

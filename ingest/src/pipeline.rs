@@ -25,6 +25,7 @@ use crate::kafka::KafkaSettings;
 use crate::plan::Plan;
 use crate::progress::Progress;
 use crate::source::probe::Probe;
+use crate::tail::Tail;
 use crate::topics::Topic;
 
 const PAUSE_MIN: Duration = Duration::from_secs(1);
@@ -53,6 +54,8 @@ pub struct IngestSettings {
     pub decode_threads: usize,
     /// When landing stops rather than drain a topic into the dead letters; `None` for never.
     pub dead_letter_limit: Option<DeadLetterLimit>,
+    /// Where rows stay readable until their commit (default: nowhere).
+    pub tail: Option<Tail>,
 }
 
 /// Both must be exceeded within one commit.
@@ -80,6 +83,7 @@ impl IngestSettings {
             writer: WriterSettings::default(),
             decode_threads: std::thread::available_parallelism().map_or(1, usize::from),
             dead_letter_limit: Some(DeadLetterLimit { messages: 1000, share: 0.5 }),
+            tail: None,
         }
     }
 }

@@ -13,8 +13,9 @@ use crate::route::route;
 use crate::source::raw::RawBatch;
 use crate::topics::Topic;
 
-struct Bench {
-    lake: Lake,
+/// A lander on a lake in memory, and the steps that the pipeline takes with it.
+pub(crate) struct Bench {
+    pub(crate) lake: Lake,
     plan: Arc<Plan>,
     budget: Arc<Budget>,
     lander: Lander,
@@ -23,6 +24,17 @@ struct Bench {
 async fn bench(lake: Lake, topics: Vec<Topic>, limit: Option<DeadLetterLimit>) -> Bench {
     let mut settings = IngestSettings::new(KafkaSettings::new("none"), topics);
     settings.dead_letter_limit = limit;
+    bench_of(lake, settings).await
+}
+
+/// The topic `events`, with a tail.
+pub(crate) async fn bench_with_tail(lake: Lake, tail: Tail) -> Bench {
+    let mut settings = IngestSettings::new(KafkaSettings::new("none"), vec![fixtures::events()]);
+    settings.tail = Some(tail);
+    bench_of(lake, settings).await
+}
+
+async fn bench_of(lake: Lake, settings: IngestSettings) -> Bench {
     let plan = Arc::new(Plan::new(&settings.topics, settings.dead_letters.clone()).unwrap());
     tables::create(&lake, &plan).await.unwrap();
     let snapshots = tables::load(&lake, &plan).await.unwrap();
@@ -40,7 +52,7 @@ async fn bench(lake: Lake, topics: Vec<Topic>, limit: Option<DeadLetterLimit>) -
 
 impl Bench {
     /// What the tables know now, as an assignment would bring it.
-    async fn assign(&mut self, topic: usize, partition: i32) {
+    pub(crate) async fn assign(&mut self, topic: usize, partition: i32) {
         let mut nexts = Vec::new();
         for &table in &self.plan.topics[topic].tables {
             let name = &self.plan.topics[topic].name;
@@ -51,7 +63,13 @@ impl Bench {
         self.lander.assign(&[Start { topic, partition, offset, nexts }]);
     }
 
-    async fn write(&mut self, epoch: u64, (topic, partition): (usize, i32), start: i64, payloads: &[&str]) {
+    pub(crate) async fn write(
+        &mut self,
+        epoch: u64,
+        (topic, partition): (usize, i32),
+        start: i64,
+        payloads: &[&str],
+    ) {
         let mut raw = RawBatch::new(topic, partition);
         for (index, payload) in payloads.iter().enumerate() {
             raw.push(start + index as i64, None, None, Some(payload.as_bytes()));
@@ -63,7 +81,7 @@ impl Bench {
         self.lander.write(landing).await.unwrap();
     }
 
-    fn seal(&mut self, epoch: u64, batches: u64, ranges: &[(usize, i32, i64, i64)]) {
+    pub(crate) fn seal(&mut self, epoch: u64, batches: u64, ranges: &[(usize, i32, i64, i64)]) {
         let mut seal = Seal { epoch, batches, messages: 0, ranges: BTreeMap::new() };
         for &(topic, partition, start, end) in ranges {
             seal.messages += (end - start) as u64;
@@ -73,9 +91,25 @@ impl Bench {
         self.lander.seal(seal);
     }
 
-    async fn commit(&mut self) -> Landed {
-        let outcome = self.lander.next_commit().unwrap().expect("a whole epoch").await;
+    pub(crate) async fn commit(&mut self) -> Landed {
+        let outcome = self.begin_commit().await;
+        self.finish_commit(outcome)
+    }
+
+    pub(crate) fn begin_commit(&mut self) -> impl Future<Output = Outcome> + use<> {
+        self.lander.next_commit().unwrap().expect("a whole epoch")
+    }
+
+    pub(crate) fn finish_commit(&mut self, outcome: Outcome) -> Landed {
         self.lander.committed(outcome).unwrap()
+    }
+
+    pub(crate) async fn abort(&mut self) {
+        self.lander.abort().await;
+    }
+
+    pub(crate) fn used(&self) -> usize {
+        self.budget.used()
     }
 
     async fn next(&self, table: &str, topic: &str) -> Option<i64> {
@@ -84,7 +118,7 @@ impl Bench {
     }
 }
 
-const VIEW: &str = r#"{"event_id":"v","event_type":"view"}"#;
+pub(crate) const VIEW: &str = r#"{"event_id":"v","event_type":"view"}"#;
 const SALE: &str = r#"{"event_id":"s","event_type":"transaction","price":1}"#;
 const BAD: &str = "{";
 
