@@ -7,7 +7,7 @@
 //!
 //! Invariants:
 //! - A pointer moves by compare-and-swap only: from the state the change was staged on, to the next.
-//! - Several pointers move together or not at all.
+//! - Several pointers of one swap move together or not at all; a catalog that cannot do so says it.
 //! - Whether a change holds is one of three answers: swapped, lost, unknown. An error means that nothing changed.
 
 mod postgres;
@@ -179,6 +179,11 @@ pub(crate) trait Catalog: fmt::Debug + Send + Sync {
     /// Whether new metadata files are written by the catalog, so that nobody else shall.
     fn writes_metadata(&self) -> bool {
         false
+    }
+
+    /// Whether several pointers can move together; where they cannot, [`Catalog::swap`] refuses more than one.
+    fn swaps_together(&self) -> bool {
+        true
     }
 
     /// All namespaces that exist, sorted; parents of namespaces are among them.

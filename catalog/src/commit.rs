@@ -10,12 +10,14 @@
 //!
 //! Invariants:
 //! - A state is staged on exactly the bases that were checked; the swap asserts them all, in one transaction.
+//!   Where a catalog has no such transaction, tables land one after the other ([`in_turn`]).
 //! - Before each attempt the token is looked for, so a commit lands once at most, however often it is tried.
 //! - Metadata files are deleted only when the catalog said for certain that no pointer leads to them;
 //!   staged data files only when the commit is refused and no attempt was left in doubt. Everything else
 //!   is left to the removal of orphans.
 
 mod conflicts;
+mod in_turn;
 mod landing;
 mod manifests;
 mod merge;
@@ -72,7 +74,7 @@ impl Commit {
 #[derive(Debug)]
 #[must_use]
 pub enum CommitOutcome {
-    /// All tables are at their new state, in the order of the commits.
+    /// All tables are at their new state, in the order of the commits; earlier attempts may have brought some there.
     Committed(Vec<TableSnapshot>),
     /// An earlier attempt of this token had landed.
     AlreadyCommitted(Vec<TableSnapshot>),
@@ -98,10 +100,13 @@ pub enum CommitOutcome {
     },
 }
 
-/// Commits to one or several tables, all or none; see [`Lake::commit`].
+/// Commits to one or several tables; see [`Lake::commit`].
 pub(crate) async fn commit(lake: &Lake, commits: Vec<Commit>, now: DateTime<Utc>) -> Result<CommitOutcome> {
     check(&commits)?;
-    landing::land(lake, lake, &commits, now).await
+    match commits.len() == 1 || lake.inner().catalog.swaps_together() {
+        true => landing::land(lake, lake, &commits, now).await,
+        false => in_turn::land(lake, lake, &commits, now).await,
+    }
 }
 
 /// Refuses what no base would take.

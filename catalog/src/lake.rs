@@ -336,13 +336,20 @@ impl Lake {
         }
     }
 
-    /// Commits to one or several tables, all or none, at `now`.
+    /// Commits to one or several tables, at `now`: all or none where the catalog moves several pointers together
+    /// ([`Lake::commits_together`]), else one after the other in the order of the commits. Either way each table
+    /// has all of its part or nothing of it, and a commit that is run again goes on where it broke off.
     ///
     /// # Errors
     /// Only what retrying cannot cure. A lost race is retried on the new base; a fence, a conflict or a
     /// commit found to be there already is a [`CommitOutcome`].
     pub async fn commit(&self, commits: Vec<Commit>, now: DateTime<Utc>) -> Result<CommitOutcome> {
         crate::commit::commit(self, commits, now).await
+    }
+
+    /// Whether a commit to several tables becomes visible in all of them at once.
+    pub fn commits_together(&self) -> bool {
+        self.inner.catalog.swaps_together()
     }
 
     /// Creates or replaces a view.

@@ -11,6 +11,10 @@
 //!
 //! Every table of a topic moves on with every epoch of the topic: a table without rows gets a commit of
 //! its offsets alone, so that all tables agree on where to go on.
+//!
+//! On a catalog that cannot move several tables at once they land one after the other, dead letters first: who sees
+//! rows up to an offset then also sees why others are missing. What a stop in between leaves is made up by the next
+//! run, which gives each table what it lacks.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -296,7 +300,8 @@ impl Epoch {
     }
 }
 
-/// Finishes all files, then commits them and the ranges to all tables at once.
+/// Finishes all files, then commits them and the ranges to all tables, in the order of their numbers: the dead
+/// letters have the first.
 async fn commit(
     lake: Lake,
     plan: Arc<Plan>,

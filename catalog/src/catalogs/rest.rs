@@ -4,8 +4,8 @@
 //! Swap -> requirements + updates -> POST -> the server makes and writes the new state -> its answer is the state
 //! ```
 //!
-//! Several tables change together only where the server offers `transactions/commit`. Where it does not, such a
-//! change is refused: tables changed one after the other could be left half changed, and nothing would tell.
+//! Several tables change together only where the server offers `transactions/commit`. Where it does not, one swap of
+//! several is refused; commits then land table by table ([`crate::commit`]).
 //!
 //! Credentials that a server hands out with a table are not asked for and not used: files are reached with the
 //! lake's own keys, and only inside the lake's warehouse.
@@ -146,7 +146,7 @@ impl RestCatalog {
 
     /// Several tables in one transaction of the server.
     async fn swap_together(&self, swaps: &[Swap], first: &Swap) -> Result<SwapOutcome> {
-        if !self.client.offers("POST", "transactions/commit") {
+        if !self.swaps_together() {
             return Err(self.client.lacks(
                 "it offers no transactions over several tables",
                 "use a catalog that offers transactions/commit, such as PostgreSQL or `sluice serve`",
@@ -188,6 +188,10 @@ impl RestCatalog {
 impl Catalog for RestCatalog {
     fn writes_metadata(&self) -> bool {
         true
+    }
+
+    fn swaps_together(&self) -> bool {
+        self.client.offers("POST", "transactions/commit")
     }
 
     async fn namespaces(&self) -> Result<Vec<String>> {

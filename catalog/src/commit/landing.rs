@@ -45,6 +45,8 @@ impl Pointers for Lake {
 /// How one attempt ended.
 enum Attempt {
     Ended(CommitOutcome),
+    /// A fence or a conflict; tables before this place have the commit from an earlier attempt.
+    Refused(CommitOutcome, usize),
     /// Nothing changed for certain; the reason why the next attempt may do better.
     Rejected(Rejection),
     InDoubt(Error),
@@ -82,9 +84,10 @@ pub(super) async fn land(
         };
         let merge = pace.attempts() == 0;
         match attempt(pointers, lake, commits, bases, now, merge).await? {
-            Attempt::Ended(outcome) => {
-                if doubt.is_none() && is_refusal(&outcome) {
-                    delete_staged_files(lake, commits).await;
+            Attempt::Ended(outcome) => return Ok(outcome),
+            Attempt::Refused(outcome, landed) => {
+                if doubt.is_none() {
+                    delete_staged_files(lake, &commits[landed..]).await;
                 }
                 return Ok(outcome);
             }
@@ -113,22 +116,23 @@ async fn attempt(
     now: DateTime<Utc>,
     merge: bool,
 ) -> Result<Attempt> {
-    // All tables changed in one transaction, so one that shows the token speaks for all.
-    for (commit, base) in commits.iter().zip(&bases) {
-        if plan::landed(commit, base)? {
-            return Ok(Attempt::Ended(CommitOutcome::AlreadyCommitted(bases)));
-        }
+    let landed = landed(commits, &bases)?;
+    if landed == commits.len() {
+        return Ok(Attempt::Ended(CommitOutcome::AlreadyCommitted(bases)));
     }
+    // Tables that have the commit stay as they are: an earlier attempt landed them one by one and broke off.
+    let (before, bases) = bases.split_at(landed);
+    let commits = &commits[landed..];
     let mut drafts = Vec::with_capacity(commits.len());
-    for (commit, base) in commits.iter().zip(&bases) {
+    for (commit, base) in commits.iter().zip(bases) {
         match plan::plan(commit, base).await? {
             Ok(draft) => drafts.push(draft),
-            Err(outcome) => return Ok(Attempt::Ended(outcome)),
+            Err(outcome) => return Ok(Attempt::Refused(outcome, landed)),
         }
     }
-    let staged = match stage_all(lake, &bases, &drafts, now, merge).await? {
+    let staged = match stage_all(lake, bases, &drafts, now, merge).await? {
         Ok(staged) => staged,
-        Err(outcome) => return Ok(Attempt::Ended(outcome)),
+        Err(outcome) => return Ok(Attempt::Refused(outcome, landed)),
     };
     let swaps = commits.iter().zip(&staged).map(|(commit, staged)| Swap {
         table: commit.table.clone(),
@@ -138,7 +142,8 @@ async fn attempt(
     });
     match pointers.swap(swaps.collect()).await {
         Ok(SwapOutcome::Swapped(states)) => {
-            Ok(Attempt::Ended(CommitOutcome::Committed(settle(lake, commits, staged, states).await)))
+            let now_landed = settle(lake, commits, staged, states).await;
+            Ok(Attempt::Ended(CommitOutcome::Committed([before, &now_landed].concat())))
         }
         Ok(SwapOutcome::Lost { table }) => {
             tracing::debug!(%table, "lost the race for a table");
@@ -153,7 +158,18 @@ async fn attempt(
     }
 }
 
-async fn load(pointers: &impl Pointers, commits: &[Commit]) -> Result<Vec<TableSnapshot>> {
+/// How many of the commits are in their tables already, counted from the first. Tables are changed together or in
+/// their order, so one that shows the token speaks for itself and for those before it.
+pub(super) fn landed(commits: &[Commit], bases: &[TableSnapshot]) -> Result<usize> {
+    for (place, (commit, base)) in commits.iter().zip(bases).enumerate().rev() {
+        if plan::landed(commit, base)? {
+            return Ok(place + 1);
+        }
+    }
+    Ok(0)
+}
+
+pub(super) async fn load(pointers: &impl Pointers, commits: &[Commit]) -> Result<Vec<TableSnapshot>> {
     let loads: Vec<_> = commits.iter().map(|commit| pointers.load(&commit.table)).collect();
     future::try_join_all(loads).await
 }
@@ -225,7 +241,7 @@ async fn delete_attempt(lake: &Lake, staged: &[Staged]) {
 }
 
 /// A refused commit is over: its data files will never be part of a table.
-async fn delete_staged_files(lake: &Lake, commits: &[Commit]) {
+pub(super) async fn delete_staged_files(lake: &Lake, commits: &[Commit]) {
     for commit in commits {
         let files = commit.files.iter().flat_map(|files| &files.files);
         let deletes = commit.operation.deletes().into_iter().flat_map(|deletes| deletes.files());
@@ -233,10 +249,6 @@ async fn delete_staged_files(lake: &Lake, commits: &[Commit]) {
         let locations: Vec<_> = files.map(|file| file.file_path().to_owned()).collect();
         stage::delete(lake, &locations).await;
     }
-}
-
-fn is_refusal(outcome: &CommitOutcome) -> bool {
-    matches!(outcome, CommitOutcome::Fenced { .. } | CommitOutcome::Conflicted { .. })
 }
 
 fn out_of_time(first: &Commit, reason: Rejection, pace: &Pace, doubt: Option<Error>) -> Error {

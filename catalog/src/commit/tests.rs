@@ -4,6 +4,7 @@
 mod changes;
 mod conflicts;
 mod faults;
+mod in_turn;
 mod kinds;
 mod metadata;
 mod races;

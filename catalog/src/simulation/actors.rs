@@ -33,9 +33,10 @@ pub(super) fn all(world: &World) -> Vec<Actor<'_>> {
     ]
 }
 
-/// Lands batches of its partitions; after anything unclear it reads the tables again, as a restart does.
+/// Lands batches of its partitions; after anything unclear it reads the tables again, as a restart does. Now and
+/// then it is stopped at any point of a commit and starts anew.
 async fn writer(world: &World, partitions: &[i32], skew: TimeDelta) {
-    let mut carried: Option<Vec<i64>> = None;
+    let mut carried: Option<Vec<[i64; 2]>> = None;
     for _ in 0..STEPS {
         let Ok(states) = load(world).await else { continue };
         let nexts = match carried.take() {
@@ -43,21 +44,27 @@ async fn writer(world: &World, partitions: &[i32], skew: TimeDelta) {
             None => partitions.iter().map(|partition| next(&states, *partition)).collect(),
         };
         let token = world.token();
-        let ends: Vec<i64> =
-            nexts.iter().map(|next| LOG_END.min(next + 1 + world.dice.below(9) as i64)).collect();
+        // Reading begins at what the table that is behind needs.
+        let end = |next: &[i64; 2]| LOG_END.min(next[0].min(next[1]) + 1 + world.dice.below(9) as i64);
+        let ends: Vec<i64> = nexts.iter().map(end).collect();
         let Ok(commits) = batch(world, &states, token, partitions, &nexts, &ends).await else { continue };
         if commits.is_empty() {
             return;
         }
-        // Fenced, conflicted or unclear: what the tables say is what holds.
-        let outcome = world.lake.commit(commits, world.now(skew)).await;
-        if let Ok(CommitOutcome::Committed(_) | CommitOutcome::AlreadyCommitted(_)) = outcome {
+        let commit = world.lake.commit(commits, world.now(skew));
+        let outcome = match world.dice.below(8) {
+            0 => tokio::time::timeout(world.dice.delay() * 10, commit).await.ok(),
+            _ => Some(commit.await),
+        };
+        // Fenced, conflicted, stopped or unclear: what the tables say is what holds.
+        if let Some(Ok(CommitOutcome::Committed(_) | CommitOutcome::AlreadyCommitted(_))) = outcome {
             let mut acknowledged = world.acknowledged.lock().unwrap();
             for (partition, end) in partitions.iter().zip(&ends) {
                 let known = acknowledged.entry(*partition).or_default();
                 *known = (*known).max(*end);
             }
-            carried = Some(ends);
+            carried =
+                Some(nexts.iter().zip(&ends).map(|(next, end)| next.map(|next| next.max(*end))).collect());
         }
     }
 }
@@ -67,41 +74,41 @@ async fn load(world: &World) -> Result<Vec<TableSnapshot>> {
     Ok(vec![world.lake.load(&events).await?, world.lake.load(&dead_letters).await?])
 }
 
-/// Where the tables stand: both commit together, so either of them knows.
-fn next(states: &[TableSnapshot], partition: i32) -> i64 {
+/// Where each table stands.
+fn next(states: &[TableSnapshot], partition: i32) -> [i64; 2] {
     let of = |state: &TableSnapshot| state.offsets(TOPIC).unwrap()?.next.get(&partition).copied();
-    states.iter().filter_map(of).min().unwrap_or(0)
+    [of(&states[0]).unwrap_or(0), of(&states[1]).unwrap_or(0)]
 }
 
-/// One commit for both tables; none when the log has ended.
+/// One commit for both tables, each with what it lacks; none when the log has ended.
 async fn batch(
     world: &World,
     states: &[TableSnapshot],
     token: Uuid,
     partitions: &[i32],
-    starts: &[i64],
+    starts: &[[i64; 2]],
     ends: &[i64],
 ) -> Result<Vec<Commit>> {
-    let mut ranges = BTreeMap::new();
-    let mut records: [BTreeSet<Record>; 2] = Default::default();
-    for ((&partition, &start), &end) in partitions.iter().zip(starts).zip(ends) {
-        if start < end {
-            let anchor = Some(Anchor { offset: end - 1, crc32: 7 });
-            ranges.insert(partition, OffsetRange { start, end, anchor });
-        }
-        for offset in start..end {
-            records[table_of(offset)].insert((partition, offset));
-        }
-    }
     let mut commits = Vec::new();
-    if ranges.is_empty() {
-        return Ok(commits);
-    }
-    for (number, (state, records)) in states.iter().zip(records).enumerate() {
+    for (number, state) in states.iter().enumerate() {
+        let mut ranges = BTreeMap::new();
+        let mut records = BTreeSet::<Record>::new();
+        for ((&partition, starts), &end) in partitions.iter().zip(starts).zip(ends) {
+            let start = starts[number];
+            if start < end {
+                let anchor = Some(Anchor { offset: end - 1, crc32: 7 });
+                ranges.insert(partition, OffsetRange { start, end, anchor });
+            }
+            let own = (start..end).filter(|offset| table_of(*offset) == number);
+            records.extend(own.map(|offset| (partition, offset)));
+        }
+        if ranges.is_empty() {
+            continue;
+        }
         let source = SourceId { cluster: "c1".to_owned(), topic: TOPIC.to_owned() };
         let files =
             if records.is_empty() { None } else { Some(world.stage(state, token, number, records).await?) };
-        let offsets = vec![SourceRanges { source, ranges: ranges.clone() }];
+        let offsets = vec![SourceRanges { source, ranges }];
         commits.push(Commit {
             files,
             offsets,

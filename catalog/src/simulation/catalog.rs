@@ -1,4 +1,5 @@
-//! A catalog in memory that loses requests and replies, answers late, and fails at COMMIT.
+//! A catalog in memory that loses requests and replies, answers late, and fails at COMMIT. In some lives it moves
+//! one pointer at a time.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -18,11 +19,12 @@ pub(super) struct FaultyCatalog {
     /// Requests that arrive before a later one.
     late: Mutex<Vec<Vec<Swap>>>,
     dice: Arc<Dice>,
+    together: bool,
 }
 
 impl FaultyCatalog {
-    pub(super) fn new(dice: Arc<Dice>) -> Self {
-        Self { pointers: Mutex::default(), late: Mutex::default(), dice }
+    pub(super) fn new(dice: Arc<Dice>, together: bool) -> Self {
+        Self { pointers: Mutex::default(), late: Mutex::default(), dice, together }
     }
 
     async fn meet(&self, read: bool) -> Option<Fault> {
@@ -66,6 +68,10 @@ fn away() -> Error {
 
 #[async_trait]
 impl Catalog for FaultyCatalog {
+    fn swaps_together(&self) -> bool {
+        self.together
+    }
+
     async fn entry(&self, name: &TableName) -> Result<Option<Entry>> {
         if self.meet(true).await.is_some() {
             return Err(away());
@@ -81,6 +87,7 @@ impl Catalog for FaultyCatalog {
     }
 
     async fn swap(&self, swaps: &[Swap]) -> Result<SwapOutcome> {
+        assert!(self.together || swaps.len() == 1, "this catalog moves one pointer at a time");
         match self.meet(false).await {
             None => Ok(self.apply(swaps)),
             Some(Fault::After) => match self.apply(swaps) {

@@ -45,7 +45,7 @@ impl World {
     pub(super) async fn new(seed: u64) -> Self {
         let dice = Arc::new(Dice::new(seed));
         let store = Arc::new(FaultyStore::new(Arc::clone(&dice)));
-        let catalog = Arc::new(FaultyCatalog::new(Arc::clone(&dice)));
+        let catalog = Arc::new(FaultyCatalog::new(Arc::clone(&dice), seed % 3 != 2));
         let settings =
             LakeSettings { warehouse: "memory:///".to_owned(), ..LakeSettings::local("unused".as_ref()) };
         let lake = Lake::open_with(settings, store, catalog).await.unwrap();

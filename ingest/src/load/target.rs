@@ -53,7 +53,8 @@ impl Target {
         Ok(&mut self.letters.insert(letters).1)
     }
 
-    /// Commits rows, dead letters and properties, all or none; false when the token had been committed before.
+    /// Commits rows, dead letters and properties; false when the token had been committed before. The table whose
+    /// properties say that the file was loaded comes last: where tables land one after the other, it has the rest.
     pub(super) async fn commit(self, statement: Statement) -> Result<bool> {
         let Statement { token, properties, now } = statement;
         let commit = |table, staged: StagedFiles, properties| Commit {
@@ -64,10 +65,11 @@ impl Target {
             properties,
             token,
         };
-        let mut commits = vec![commit(self.table.clone(), self.rows.finish().await?, properties)];
+        let mut commits = Vec::new();
         if let Some((name, letters)) = self.letters {
             commits.push(commit(name, letters.finish().await?, BTreeMap::new()));
         }
+        commits.push(commit(self.table.clone(), self.rows.finish().await?, properties));
         match self.lake.commit(commits, now).await? {
             CommitOutcome::Committed(_) => Ok(true),
             CommitOutcome::AlreadyCommitted(_) => Ok(false),
