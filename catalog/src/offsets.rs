@@ -13,12 +13,18 @@
 //! | `== start` | allowed; next becomes `end` |
 //! | anything else | fenced: someone else committed, or rows are missing |
 //!
+//! A property counts for the history that it was written on: where another engine moved `main`, the rows that went
+//! with it are read again ([`history`]).
+//!
 //! A range may be empty (`start == end`): it records where a partition stands. One that ends before it
 //! starts, or comes from another cluster than the one the table recorded, is refused as an error: no base
 //! would take it.
 
+mod history;
+
 use std::collections::{BTreeMap, HashMap};
 
+use iceberg::spec::{Snapshot, TableMetadata};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -101,30 +107,45 @@ struct Recorded {
     anchors: BTreeMap<i32, Anchor>,
     /// The commit that wrote it.
     token: String,
-    /// The snapshot of that commit; none when it carried no rows.
+    /// The table's current snapshot after that commit; none when it has none yet.
     snapshot: Option<i64>,
+    /// The sequence number of that snapshot, which outlives it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    sequence: Option<i64>,
 }
 
 impl SourceOffsets {
-    /// What a table's properties hold of `topic`; `None` when it never wrote there.
-    pub(crate) fn find(
+    /// What a table holds of `topic`; `None` when it never wrote there.
+    pub(crate) fn find(metadata: &TableMetadata, table: &TableName, topic: &str) -> Result<Option<Self>> {
+        let Some(record) = recorded(metadata.properties(), table, topic)? else { return Ok(None) };
+        let record = history::on(record, topic, table, metadata, metadata.current_snapshot_id())?;
+        Ok(Some(Self::of(record, topic)))
+    }
+
+    /// What properties say of `topic`, whatever history the table has.
+    pub(crate) fn said(
         properties: &HashMap<String, String>,
         table: &TableName,
         topic: &str,
     ) -> Result<Option<Self>> {
-        let Some(recorded) = recorded(properties, table, topic)? else { return Ok(None) };
-        let source = SourceId { cluster: recorded.cluster, topic: topic.to_owned() };
-        Ok(Some(Self { source, next: recorded.next, anchors: recorded.anchors }))
+        Ok(recorded(properties, table, topic)?.map(|record| Self::of(record, topic)))
     }
 
-    /// The property that records these offsets as written by the commit `token`.
-    pub(crate) fn property(&self, token: Uuid, snapshot: Option<i64>) -> Result<(String, String)> {
+    fn of(record: Recorded, topic: &str) -> Self {
+        let source = SourceId { cluster: record.cluster, topic: topic.to_owned() };
+        Self { source, next: record.next, anchors: record.anchors }
+    }
+
+    /// The property that records these offsets as written by the commit `token`, which leaves the table at
+    /// `snapshot`.
+    pub(crate) fn property(&self, token: Uuid, snapshot: Option<&Snapshot>) -> Result<(String, String)> {
         let recorded = Recorded {
             cluster: self.source.cluster.clone(),
             next: self.next.clone(),
             anchors: self.anchors.clone(),
             token: token.to_string(),
-            snapshot,
+            snapshot: snapshot.map(Snapshot::snapshot_id),
+            sequence: snapshot.map(Snapshot::sequence_number),
         };
         let key = format!("{OFFSETS}{}", self.source.topic);
         Ok((key.clone(), json(&key, &recorded)?))
@@ -174,43 +195,19 @@ pub(crate) fn topics(properties: &HashMap<String, String>) -> Vec<String> {
     properties.keys().filter_map(|key| key.strip_prefix(OFFSETS)).map(str::to_owned).collect()
 }
 
-/// The properties with each topic's offsets as they were before some snapshots, newest first, given their
-/// summaries. Partitions that go back lose their anchor: nothing tells what the record before was.
-pub(crate) fn before<'a>(
-    properties: &HashMap<String, String>,
+/// The properties with each topic's offsets as they are with `snapshot` as the current one.
+pub(crate) fn at(
+    metadata: &TableMetadata,
     table: &TableName,
-    summaries: impl Iterator<Item = &'a HashMap<String, String>>,
+    snapshot: i64,
 ) -> Result<HashMap<String, String>> {
-    let mut records = BTreeMap::new();
-    for topic in topics(properties) {
-        if let Some(record) = recorded(properties, table, &topic)? {
-            records.insert(topic, record);
-        }
-    }
-    for summary in summaries {
-        for (topic, record) in &mut records {
-            let ranges = summary.get(&format!("{RANGES}{topic}"));
-            let ranges: BTreeMap<i32, [i64; 2]> = match ranges.map(|text| serde_json::from_str(text)) {
-                None => continue,
-                Some(Ok(ranges)) => ranges,
-                Some(Err(cause)) => {
-                    return Err(Error::File {
-                        subject: format!("{RANGES}{topic} in a snapshot of table {table}"),
-                        fact: format!("not the ranges that sluice writes: {cause}"),
-                        remedy: "roll back to a snapshot whose metadata file is still there",
-                    });
-                }
-            };
-            for (partition, [start, _]) in ranges {
-                record.next.insert(partition, start);
-                record.anchors.remove(&partition);
-            }
-        }
-    }
     let mut restored = HashMap::new();
-    for (topic, record) in records {
-        let key = format!("{OFFSETS}{topic}");
-        restored.insert(key.clone(), json(&key, &record)?);
+    for topic in topics(metadata.properties()) {
+        if let Some(record) = recorded(metadata.properties(), table, &topic)? {
+            let record = history::on(record, &topic, table, metadata, Some(snapshot))?;
+            let key = format!("{OFFSETS}{topic}");
+            restored.insert(key.clone(), json(&key, &record)?);
+        }
     }
     Ok(restored)
 }

@@ -191,11 +191,9 @@ async fn properties_at(base: &TableSnapshot, snapshot: i64) -> Result<Option<Has
     Ok(None)
 }
 
-/// Offsets as the snapshots after `snapshot` found them.
+/// Offsets as the summaries of the snapshots tell them.
 fn offsets_before(base: &TableSnapshot, snapshot: i64) -> Result<HashMap<String, String>> {
-    let newer: Vec<_> = base.ancestors().take_while(|ancestor| ancestor.snapshot_id() != snapshot).collect();
-    let summaries = newer.iter().map(|snapshot| &snapshot.summary().additional_properties);
-    let restored = offsets::before(base.metadata().properties(), base.name(), summaries)?;
+    let restored = offsets::at(base.metadata(), base.name(), snapshot)?;
     // The token of the last commit is no part of the rows.
     let known = |key: &String| restored.contains_key(key) || key == "sluice.commit" || key == "sluice.model";
     let lost = base.metadata().properties().keys().find(|key| key.starts_with(OWN) && !known(key));

@@ -205,12 +205,13 @@ impl TableSnapshot {
         }
     }
 
-    /// Where a topic stands in this table; `None` when it never wrote here.
+    /// Where a topic stands in this table; `None` when it never wrote here. When another engine took snapshots
+    /// back, this is where their rows are to be read again.
     ///
     /// # Errors
-    /// When the table's progress is not readable.
+    /// When the table's progress is not readable, or nothing is left that tells it after such a move.
     pub fn offsets(&self, topic: &str) -> Result<Option<SourceOffsets>> {
-        SourceOffsets::find(self.metadata().properties(), self.name(), topic)
+        SourceOffsets::find(self.metadata(), self.name(), topic)
     }
 
     /// The snapshots from the newest to the oldest that is kept.

@@ -1,11 +1,14 @@
 //! Lakes for unit tests: in memory, and in a folder that goes away with the test.
 
+use std::str::FromStr;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use iceberg::{MetadataLocation, TableUpdate};
 use tempfile::TempDir;
 
-use crate::catalogs::{Change, Swap};
+use crate::catalogs::{Change, Swap, SwapOutcome};
+use crate::commit::restate;
 use crate::lake::{Created, Lake};
 use crate::name::TableName;
 use crate::settings::LakeSettings;
@@ -49,6 +52,18 @@ pub(crate) fn two_columns() -> SchemaRef {
 pub(crate) fn swap(table: &TableName, expected: &str, new: &str) -> Swap {
     let change = Change::Table { requirements: Vec::new(), updates: Vec::new() };
     Swap { table: table.clone(), expected: expected.to_owned(), new: new.to_owned(), change }
+}
+
+/// A change as other engines make it on a SQL catalog: they swap the pointer themselves, and know nothing of Sluice.
+pub(crate) async fn change_from_outside(lake: &Lake, table: &TableName, updates: &[TableUpdate]) {
+    let base = lake.load(table).await.unwrap();
+    let time = base.metadata().last_updated_ms();
+    let (next, _) = restate(base.metadata(), base.metadata_location(), updates, time).unwrap();
+    let location = MetadataLocation::from_str(base.metadata_location()).unwrap().with_next_version();
+    next.write_to(&lake.inner().file_io, &location).await.unwrap();
+    let swap = swap(table, base.metadata_location(), &location.to_string());
+    let outcome = lake.inner().catalog.swap(&[swap]).await.unwrap();
+    assert!(matches!(outcome, SwapOutcome::Swapped(_)), "{outcome:?}");
 }
 
 /// Parses a name that is valid.

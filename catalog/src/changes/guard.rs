@@ -5,11 +5,12 @@
 //! | locations (table, snapshot, statistics, `write.*.path`) | inside the warehouse |
 //! | removal of a property `sluice.…` | refused |
 //! | `sluice.offsets.<topic>` | may go forward only, by partition, in the same cluster |
-//! | on a table with offsets: main to a snapshot that does not follow the current one, main removed | refused |
-//! | on a table with offsets: another format version or uuid | refused |
+//! | on a table with offsets: main removed, another format version or uuid | refused |
+//! | on a table with cursors of a model: main to a snapshot that does not follow the current one | refused |
 //!
-//! The last rules protect exactly-once: offsets are kept beside the data, so taking rows back without taking
-//! the offsets back would lose those rows for ever.
+//! The last rules protect exactly-once: progress is kept beside the data. Offsets follow `main` wherever it goes
+//! ([`crate::offsets`]), so rows that are taken back land again. The cursors of a model do not, and rows taken back
+//! from it would be missing for ever.
 
 use std::collections::BTreeMap;
 
@@ -19,6 +20,7 @@ use iceberg::spec::{MAIN_BRANCH, TableMetadata};
 use super::{ChangeOutcome, apply, refused};
 use crate::error::Result;
 use crate::lake::Lake;
+use crate::maintain::CURSOR;
 use crate::offsets::{self, SourceOffsets};
 use crate::snapshot::TableSnapshot;
 
@@ -46,8 +48,8 @@ pub(super) fn check(
             TableUpdate::SetProperties { updates } => {
                 let mut kept = Ok(());
                 for topic in offsets::topics(updates) {
-                    let before = SourceOffsets::find(base.metadata().properties(), base.name(), &topic)?;
-                    let Ok(Some(after)) = SourceOffsets::find(updates, base.name(), &topic) else {
+                    let before = SourceOffsets::find(base.metadata(), base.name(), &topic)?;
+                    let Ok(Some(after)) = SourceOffsets::said(updates, base.name(), &topic) else {
                         kept = Err(refused(format!("the offsets of topic {topic} cannot be read")));
                         break;
                     };
@@ -139,6 +141,9 @@ fn with_offsets(
     let why = "this table holds the offsets of an ingest";
     match update {
         TableUpdate::SetSnapshotRef { ref_name, reference } if ref_name == MAIN_BRANCH => {
+            if base.properties().keys().all(|key| !key.starts_with(CURSOR)) {
+                return Ok(());
+            }
             let Some(current) = base.current_snapshot_id() else { return Ok(()) };
             let mut next = Some(reference.snapshot_id);
             while let Some(parent) = next.and_then(|id| added.get(&id)) {
@@ -147,10 +152,11 @@ fn with_offsets(
             if next.is_some_and(|id| apply::descends(base, id, current)) {
                 return Ok(());
             }
-            Err(refused(format!(
-                "{why}: main can only move forward, because rows taken back would never be read again from \
-                 their topic; delete the rows instead"
-            )))
+            Err(refused(
+                "this table holds the cursors of a model: main can only move forward, because the model would \
+                 never read again what made the rows taken back; build it with --full-refresh instead"
+                    .to_owned(),
+            ))
         }
         TableUpdate::RemoveSnapshotRef { ref_name } if ref_name == MAIN_BRANCH => {
             Err(refused(format!("{why}: main cannot be removed")))

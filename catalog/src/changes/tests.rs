@@ -133,7 +133,6 @@ async fn progress_of_an_ingest_is_protected() {
     assert!(matches!(back, ChangeOutcome::Conflict { .. }), "{back:?}");
     for update in [
         json!({"action": "remove-properties", "removals": ["sluice.offsets.orders"]}),
-        main_to(7),
         json!({"action": "remove-snapshot-ref", "ref-name": "main"}),
         json!({"action": "upgrade-format-version", "format-version": 3}),
         set("sluice.offsets.orders", "nonsense"),
@@ -141,11 +140,33 @@ async fn progress_of_an_ingest_is_protected() {
         let outcome = one(&test.lake, "a.t", json!([]), json!([update])).await;
         assert!(matches!(outcome, ChangeOutcome::Refused { .. }), "{outcome:?}");
     }
-    let other = new_table(&test.lake, "a.u").await;
-    let first = applied(one(&test.lake, "a.u", json!([]), json!([snapshot(&other, 7), main_to(7)])).await);
-    applied(one(&test.lake, "a.u", json!([]), json!([snapshot(&first[0], 8), main_to(8)])).await);
-    let rolled_back = applied(one(&test.lake, "a.u", json!([]), json!([main_to(7)])).await);
-    assert_eq!(rolled_back[0].snapshot_id(), Some(7), "a table without offsets may be rolled back");
+}
+
+#[tokio::test]
+async fn rows_of_an_ingest_may_be_taken_back_and_those_of_a_model_may_not() {
+    let test = memory_lake().await;
+    let table = new_table(&test.lake, "a.t").await;
+    let landed = |table: &TableSnapshot, id: i64, start: i64, end: i64| {
+        let mut snapshot = snapshot(table, id);
+        snapshot["snapshot"]["summary"]["sluice.ranges.orders"] =
+            json!(format!(r#"{{"0":[{start},{end}]}}"#));
+        let record = json!({"cluster": "c", "next": {"0": end}, "token": "t", "snapshot": id});
+        json!([snapshot, main_to(id), set("sluice.offsets.orders", &record.to_string())])
+    };
+    let first = applied(one(&test.lake, "a.t", json!([]), landed(&table, 7, 0, 100)).await);
+    applied(one(&test.lake, "a.t", json!([]), landed(&first[0], 8, 100, 200)).await);
+    let back = applied(one(&test.lake, "a.t", json!([]), json!([main_to(7)])).await);
+    assert_eq!(back[0].offsets("orders").unwrap().unwrap().next[&0], 100, "they are read again");
+    let mut again = landed(&back[0], 9, 100, 150);
+    again.as_array_mut().unwrap().push(set("sluice.cursor.bronze.x", "5"));
+    let again = applied(one(&test.lake, "a.t", json!([]), again).await);
+    assert_eq!(again[0].offsets("orders").unwrap().unwrap().next[&0], 150);
+
+    let outcome = one(&test.lake, "a.t", json!([]), json!([main_to(7)])).await;
+    assert!(
+        matches!(&outcome, ChangeOutcome::Refused { reason } if reason.contains("cursors")),
+        "{outcome:?}"
+    );
 }
 
 #[tokio::test]

@@ -113,7 +113,7 @@ fn progress(
     let mut after = Vec::with_capacity(commit.offsets.len());
     for ranges in &commit.offsets {
         let topic = &ranges.source.topic;
-        let current = SourceOffsets::find(base.metadata().properties(), &commit.table, topic)?;
+        let current = SourceOffsets::find(base.metadata(), &commit.table, topic)?;
         let (table, topic) = (commit.table.clone(), topic.clone());
         match offsets::fence(current.as_ref(), ranges) {
             Fence::Passed(offsets) => after.push(offsets),

@@ -160,7 +160,8 @@ fn next_state(
     let (metadata, location) = (base.metadata(), base.metadata_location());
     let failed =
         |source| Error::Iceberg { subject: format!("commit to {}", base.name()), source: Box::new(source) };
-    let changed = properties(draft, snapshot.as_ref().map(Snapshot::snapshot_id))?;
+    let current = snapshot.as_ref().or(metadata.current_snapshot().map(AsRef::as_ref));
+    let changed = properties(draft, current)?;
     let mut updates = draft.updates.clone();
     updates.push(TableUpdate::SetProperties { updates: changed });
     let Some(snapshot) = snapshot else {
@@ -315,11 +316,11 @@ fn requirements(base: &TableMetadata, draft: &Draft<'_>) -> Vec<TableRequirement
 }
 
 /// The properties that this commit sets: the caller's, the offsets, and the token.
-fn properties(draft: &Draft<'_>, snapshot_id: Option<i64>) -> Result<HashMap<String, String>> {
+fn properties(draft: &Draft<'_>, snapshot: Option<&Snapshot>) -> Result<HashMap<String, String>> {
     let mut properties: HashMap<_, _> =
         draft.properties.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
     for offsets in &draft.offsets {
-        let (key, value) = offsets.property(draft.token, snapshot_id)?;
+        let (key, value) = offsets.property(draft.token, snapshot)?;
         properties.insert(key, value);
     }
     properties.insert(TOKEN.to_owned(), draft.token.to_string());

@@ -7,6 +7,7 @@ mod faults;
 mod in_turn;
 mod kinds;
 mod metadata;
+mod moved;
 mod races;
 mod state;
 

@@ -1,5 +1,7 @@
 //! The fence, row by row and as a property, and the texts that tables keep.
 
+use iceberg::spec::{Operation, Summary};
+
 use super::*;
 
 fn source() -> SourceId {
@@ -67,16 +69,24 @@ fn offsets_survive_the_property() {
     let table = TableName::new("bronze", "orders").unwrap();
     let offsets = passed(None, &[(0, 0, 10), (11, 3, 3)]);
     let token = Uuid::from_u128(7);
-    let (key, value) = offsets.property(token, Some(42)).unwrap();
+    let summary = Summary { operation: Operation::Append, additional_properties: HashMap::new() };
+    let snapshot = Snapshot::builder()
+        .with_snapshot_id(42)
+        .with_sequence_number(3)
+        .with_timestamp_ms(0)
+        .with_manifest_list("list.avro")
+        .with_summary(summary)
+        .build();
+    let (key, value) = offsets.property(token, Some(&snapshot)).unwrap();
     assert_eq!(key, "sluice.offsets.orders");
     assert_eq!(
         value,
         r#"{"cluster":"c1","next":{"0":10,"11":3},"anchors":{"0":{"offset":9,"crc32":10}},"#.to_owned()
-            + r#""token":"00000000-0000-0000-0000-000000000007","snapshot":42}"#
+            + r#""token":"00000000-0000-0000-0000-000000000007","snapshot":42,"sequence":3}"#
     );
     let properties = HashMap::from([(key, value)]);
-    assert_eq!(SourceOffsets::find(&properties, &table, "orders").unwrap(), Some(offsets));
-    assert_eq!(SourceOffsets::find(&properties, &table, "payments").unwrap(), None);
+    assert_eq!(SourceOffsets::said(&properties, &table, "orders").unwrap(), Some(offsets));
+    assert_eq!(SourceOffsets::said(&properties, &table, "payments").unwrap(), None);
     assert!(written_by(&properties, &table, "orders", token).unwrap());
     assert!(!written_by(&properties, &table, "orders", Uuid::from_u128(8)).unwrap());
 }
@@ -85,7 +95,7 @@ fn offsets_survive_the_property() {
 fn a_damaged_property_is_an_error_that_names_it() {
     let table = TableName::new("bronze", "orders").unwrap();
     let properties = HashMap::from([("sluice.offsets.orders".to_owned(), "{}".to_owned())]);
-    let message = SourceOffsets::find(&properties, &table, "orders").unwrap_err().to_string();
+    let message = SourceOffsets::said(&properties, &table, "orders").unwrap_err().to_string();
     assert!(message.contains("sluice.offsets.orders of table bronze.orders"), "{message}");
 }
 

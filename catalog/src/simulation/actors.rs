@@ -1,5 +1,5 @@
 //! Those who change the lake: writers that share partitions without knowing of each other, a compactor, and a
-//! writer that knows nothing of offsets.
+//! writer that knows nothing of offsets. In some lives another engine meddles too ([`super::meddler`]).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::Pin;
@@ -7,6 +7,7 @@ use std::pin::Pin;
 use chrono::TimeDelta;
 use uuid::Uuid;
 
+use super::meddler::meddler;
 use super::world::{Record, World, table_of, tables};
 use crate::error::Result;
 use crate::{
@@ -14,40 +15,57 @@ use crate::{
 };
 
 /// Records of each partition in the log.
-const LOG_END: i64 = 40;
+pub(super) const LOG_END: i64 = 40;
+/// Partitions of the log.
+pub(super) const PARTITIONS: [i32; 3] = [0, 1, 2];
 const TOPIC: &str = "orders";
 /// What an actor does before it rests for good.
-const STEPS: usize = 6;
+pub(super) const STEPS: usize = 6;
 
-type Actor<'a> = Pin<Box<dyn Future<Output = ()> + 'a>>;
+pub(super) type Actor<'a> = Pin<Box<dyn Future<Output = ()> + 'a>>;
 
 /// All actors of a life.
 pub(super) fn all(world: &World) -> Vec<Actor<'_>> {
     // Two writers own partition 0: a zombie and its successor. The clock of one is two hours slow.
-    vec![
+    let mut actors: Vec<Actor<'_>> = vec![
         Box::pin(writer(world, &[0, 1], TimeDelta::zero())),
         Box::pin(writer(world, &[0], TimeDelta::hours(-2))),
         Box::pin(writer(world, &[2], TimeDelta::hours(2))),
         Box::pin(compactor(world)),
         Box::pin(foreigner(world)),
-    ]
+    ];
+    if world.meddled {
+        actors.push(Box::pin(meddler(world)));
+    }
+    actors
 }
+
+/// Where each of the two tables stands, by partition.
+type Nexts = [BTreeMap<i32, i64>; 2];
 
 /// Lands batches of its partitions; after anything unclear it reads the tables again, as a restart does. Now and
 /// then it is stopped at any point of a commit and starts anew.
 async fn writer(world: &World, partitions: &[i32], skew: TimeDelta) {
-    let mut carried: Option<Vec<[i64; 2]>> = None;
+    let mut carried: Option<Nexts> = None;
     for _ in 0..STEPS {
         let Ok(states) = load(world).await else { continue };
         let nexts = match carried.take() {
             Some(nexts) => nexts,
-            None => partitions.iter().map(|partition| next(&states, *partition)).collect(),
+            // Where nothing tells where to go on, an ingest ends; an operator decides.
+            None => match standing(&states) {
+                Ok(nexts) => nexts,
+                Err(_) => return,
+            },
         };
         let token = world.token();
-        // Reading begins at what the table that is behind needs.
-        let end = |next: &[i64; 2]| LOG_END.min(next[0].min(next[1]) + 1 + world.dice.below(9) as i64);
-        let ends: Vec<i64> = nexts.iter().map(end).collect();
-        let Ok(commits) = batch(world, &states, token, partitions, &nexts, &ends).await else { continue };
+        let ends: BTreeMap<i32, i64> = partitions
+            .iter()
+            .map(|partition| {
+                let end = start(&nexts, *partition) + 1 + world.dice.below(9) as i64;
+                (*partition, end.min(LOG_END))
+            })
+            .collect();
+        let Ok(commits) = batch(world, &states, token, &nexts, &ends).await else { continue };
         if commits.is_empty() {
             return;
         }
@@ -59,14 +77,39 @@ async fn writer(world: &World, partitions: &[i32], skew: TimeDelta) {
         // Fenced, conflicted, stopped or unclear: what the tables say is what holds.
         if let Some(Ok(CommitOutcome::Committed(_) | CommitOutcome::AlreadyCommitted(_))) = outcome {
             let mut acknowledged = world.acknowledged.lock().unwrap();
-            for (partition, end) in partitions.iter().zip(&ends) {
+            let mut nexts = nexts;
+            for (partition, end) in &ends {
                 let known = acknowledged.entry(*partition).or_default();
                 *known = (*known).max(*end);
+                for table in &mut nexts {
+                    let next = table.entry(*partition).or_default();
+                    *next = (*next).max(*end);
+                }
             }
-            carried =
-                Some(nexts.iter().zip(&ends).map(|(next, end)| next.map(|next| next.max(*end))).collect());
+            carried = Some(nexts);
         }
     }
+}
+
+/// A last writer without faults lands what is left of the log; whether the tables could tell where to go on.
+pub(super) async fn land_the_rest(world: &World) -> bool {
+    let ends = PARTITIONS.map(|partition| (partition, LOG_END)).into();
+    let states = load(world).await.unwrap();
+    let Ok(nexts) = standing(&states) else { return false };
+    if *world.moves.lock().unwrap() == 0 {
+        if world.lake.commits_together() {
+            assert_eq!(nexts[0], nexts[1], "both tables commit together");
+        }
+        for (partition, end) in world.acknowledged.lock().unwrap().iter() {
+            assert!(start(&nexts, *partition) >= *end, "I7: partition {partition} is below {end}");
+        }
+    }
+    let commits = batch(world, &states, world.token(), &nexts, &ends).await.unwrap();
+    if !commits.is_empty() {
+        let outcome = world.lake.commit(commits, world.now(TimeDelta::zero())).await.unwrap();
+        assert!(matches!(outcome, CommitOutcome::Committed(_)), "{outcome:?}");
+    }
+    true
 }
 
 async fn load(world: &World) -> Result<Vec<TableSnapshot>> {
@@ -74,27 +117,29 @@ async fn load(world: &World) -> Result<Vec<TableSnapshot>> {
     Ok(vec![world.lake.load(&events).await?, world.lake.load(&dead_letters).await?])
 }
 
-/// Where each table stands.
-fn next(states: &[TableSnapshot], partition: i32) -> [i64; 2] {
-    let of = |state: &TableSnapshot| state.offsets(TOPIC).unwrap()?.next.get(&partition).copied();
-    [of(&states[0]).unwrap_or(0), of(&states[1]).unwrap_or(0)]
+fn standing(states: &[TableSnapshot]) -> Result<Nexts> {
+    let of = |state: &TableSnapshot| Ok(state.offsets(TOPIC)?.map(|known| known.next).unwrap_or_default());
+    Ok([of(&states[0])?, of(&states[1])?])
 }
 
-/// One commit for both tables, each with what it lacks; none when the log has ended.
+/// Where reading a partition starts: at what the table needs that is furthest back.
+fn start(nexts: &Nexts, partition: i32) -> i64 {
+    nexts.iter().map(|table| table.get(&partition).copied().unwrap_or(0)).min().unwrap_or(0)
+}
+
+/// One commit for both tables, each from where it stands; none when the log has ended.
 async fn batch(
     world: &World,
     states: &[TableSnapshot],
     token: Uuid,
-    partitions: &[i32],
-    starts: &[[i64; 2]],
-    ends: &[i64],
+    nexts: &Nexts,
+    ends: &BTreeMap<i32, i64>,
 ) -> Result<Vec<Commit>> {
     let mut commits = Vec::new();
-    for (number, state) in states.iter().enumerate() {
-        let mut ranges = BTreeMap::new();
-        let mut records = BTreeSet::<Record>::new();
-        for ((&partition, starts), &end) in partitions.iter().zip(starts).zip(ends) {
-            let start = starts[number];
+    for (number, (state, nexts)) in states.iter().zip(nexts).enumerate() {
+        let (mut ranges, mut records) = (BTreeMap::new(), BTreeSet::<Record>::new());
+        for (&partition, &end) in ends {
+            let start = nexts.get(&partition).copied().unwrap_or(0);
             if start < end {
                 let anchor = Some(Anchor { offset: end - 1, crc32: 7 });
                 ranges.insert(partition, OffsetRange { start, end, anchor });

@@ -32,12 +32,17 @@ impl FaultyCatalog {
         let fault = self.dice.of_catalog(read);
         // What was delayed arrives at any later moment.
         if self.dice.below(2) == 0 {
-            let late = std::mem::take(&mut *self.late.lock().unwrap());
-            for swaps in late {
-                let _ = self.apply(&swaps);
-            }
+            self.deliver();
         }
         fault
+    }
+
+    /// Requests that are still on their way arrive.
+    pub(super) fn deliver(&self) {
+        let late = std::mem::take(&mut *self.late.lock().unwrap());
+        for swaps in late {
+            let _ = self.apply(&swaps);
+        }
     }
 
     /// All or none, as a database transaction.

@@ -31,12 +31,17 @@ const CONTENT: &[u8] = b"rows";
 pub(super) struct World {
     pub(super) lake: Lake,
     pub(super) dice: Arc<Dice>,
+    pub(super) catalog: Arc<FaultyCatalog>,
     /// The records of each data file, by location.
     pub(super) rows: Mutex<HashMap<String, BTreeSet<Record>>>,
     /// Offsets that a writer was told are committed: partition to end.
     pub(super) acknowledged: Mutex<BTreeMap<i32, i64>>,
     /// Foreign rows by the token that brings them; true once acknowledged.
     pub(super) foreign: Mutex<BTreeMap<Uuid, (Record, bool)>>,
+    /// Times that another engine moved `main`: what was acknowledged before may be gone.
+    pub(super) moves: Mutex<u64>,
+    /// Whether another engine meddles in this life.
+    pub(super) meddled: bool,
     began: Instant,
     drawn: Mutex<u128>,
 }
@@ -48,13 +53,16 @@ impl World {
         let catalog = Arc::new(FaultyCatalog::new(Arc::clone(&dice), seed % 3 != 2));
         let settings =
             LakeSettings { warehouse: "memory:///".to_owned(), ..LakeSettings::local("unused".as_ref()) };
-        let lake = Lake::open_with(settings, store, catalog).await.unwrap();
+        let lake = Lake::open_with(settings, store, Arc::clone(&catalog) as _).await.unwrap();
         let world = Self {
             lake,
             dice,
+            catalog,
             rows: Mutex::default(),
             acknowledged: Mutex::default(),
             foreign: Mutex::default(),
+            moves: Mutex::default(),
+            meddled: seed / 4 % 2 == 1,
             began: Instant::now(),
             drawn: Mutex::new(u128::from(seed) << 64),
         };
