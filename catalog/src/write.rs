@@ -14,6 +14,7 @@
 
 mod columns;
 mod deletes;
+mod dictionary;
 mod encoder;
 mod file;
 mod meter;
@@ -26,7 +27,6 @@ use std::sync::Arc;
 
 use arrow::record_batch::RecordBatch;
 use iceberg::spec::{DataFile, Struct};
-use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
 use tokio::task::JoinSet;
@@ -138,7 +138,7 @@ impl TableWriter {
             arrow_schema: table.schema(),
             schema: metadata.current_schema().clone(),
             spec_id: spec.spec_id(),
-            options: options(&settings)?,
+            properties: properties(&settings)?,
         };
         Ok(Self {
             lake: lake.clone(),
@@ -282,7 +282,7 @@ impl TableWriter {
             partition.clone(),
             location,
             path,
-        )?;
+        );
         self.next_file += 1;
         self.open.insert(partition.clone(), file);
         Ok(())
@@ -360,19 +360,17 @@ async fn delete_files(lake: &Lake, files: Vec<&DataFile>) {
 }
 
 /// How Parquet is written. Statistics may be cut at 64 bytes: what is cut stays a valid bound.
-fn options(settings: &WriterSettings) -> Result<ArrowWriterOptions> {
+fn properties(settings: &WriterSettings) -> Result<WriterProperties> {
     let level = ZstdLevel::try_new(settings.zstd_level).map_err(|_| Error::Setting {
         fact: "not a zstd level",
         value: settings.zstd_level.to_string(),
         remedy: "use 1 (fast) to 22 (small)".to_owned(),
     })?;
-    let properties = WriterProperties::builder()
+    Ok(WriterProperties::builder()
         .set_compression(Compression::ZSTD(level))
         .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
         .set_max_row_group_bytes(Some(ROW_GROUP_BYTES))
-        .build();
-    // Types come from the Iceberg schema; the Arrow schema in the footer would only repeat them.
-    Ok(ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true))
+        .build())
 }
 
 #[cfg(test)]

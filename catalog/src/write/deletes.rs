@@ -18,7 +18,6 @@ use arrow::array::{ArrayRef, Int64Array, StringArray};
 use arrow::record_batch::RecordBatch;
 use iceberg::metadata_columns::{delete_file_path_field, delete_file_pos_field};
 use iceberg::spec::{DataFile, Schema};
-use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
 use uuid::Uuid;
@@ -154,7 +153,7 @@ async fn write(
     let path = lake.object_path(&location)?;
     let only = (group.len() == 1).then(|| first.parts().0.file_path().to_owned());
     let partition = first.parts().0.partition().clone();
-    let file = OpenFile::new(target.clone(), Arc::<Meter>::default(), number, partition, location, path)?;
+    let file = OpenFile::new(target.clone(), Arc::<Meter>::default(), number, partition, location, path);
     let mut file = file.holding(Content::PositionDeletes(only));
     for (data, positions) in group {
         for positions in positions.chunks(ROWS_AT_ONCE) {
@@ -194,7 +193,7 @@ fn target(lake: &Lake, table: &TableSnapshot, token: Uuid, spec_id: i32) -> Resu
         arrow_schema: schema::to_arrow(&schema),
         schema: Arc::new(schema),
         spec_id,
-        options: ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true),
+        properties,
     })
 }
 

@@ -7,10 +7,11 @@ use arrow::array::{Array, AsArray};
 use arrow::datatypes::{DataType, Float32Type, Float64Type};
 use arrow::record_batch::RecordBatch;
 use parquet::arrow::PARQUET_FIELD_ID_META_KEY;
-use parquet::arrow::arrow_writer::ArrowWriter;
+use parquet::arrow::arrow_writer::{ArrowWriter, ArrowWriterOptions};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::ParquetMetaData;
 
+use super::dictionary;
 use super::file::Target;
 use super::meter::Meter;
 use crate::error::{Error, Result};
@@ -18,7 +19,9 @@ use crate::error::{Error, Result};
 /// The Parquet writer of one file; writes into memory, from where the upload takes it.
 #[derive(Debug)]
 pub(super) struct Encoder {
-    writer: ArrowWriter<Vec<u8>>,
+    target: Arc<Target>,
+    /// Opened by the first rows, which decide how columns are encoded.
+    writer: Option<ArrowWriter<Vec<u8>>>,
     location: String,
     meter: Arc<Meter>,
     /// Bytes of this file that the meter knows.
@@ -39,10 +42,7 @@ pub(super) struct End {
 }
 
 impl Encoder {
-    pub(super) fn new(target: &Target, meter: Arc<Meter>, location: &str) -> Result<Self> {
-        let (schema, options) = (target.arrow_schema.clone(), target.options.clone());
-        let writer = ArrowWriter::try_new_with_options(Vec::new(), schema, options);
-        let writer = writer.map_err(|cause| not_encoded(location, &cause))?;
+    pub(super) fn new(target: &Arc<Target>, meter: Arc<Meter>, location: &str) -> Self {
         let mut nan_columns = Vec::new();
         for (position, field) in target.arrow_schema.fields().iter().enumerate() {
             let id = field.metadata().get(PARQUET_FIELD_ID_META_KEY).and_then(|id| id.parse().ok());
@@ -50,30 +50,38 @@ impl Encoder {
                 nan_columns.push((position, id, 0));
             }
         }
-        Ok(Self { writer, location: location.to_owned(), meter, metered: 0, nan_columns })
+        let (target, location) = (Arc::clone(target), location.to_owned());
+        Self { target, writer: None, location, meter, metered: 0, nan_columns }
     }
 
     pub(super) fn encode(&mut self, rows: &RecordBatch) -> Result<()> {
         for (position, _, count) in &mut self.nan_columns {
             *count += nan_count(rows.column(*position).as_ref());
         }
-        self.writer.write(rows).map_err(|cause| not_encoded(&self.location, &cause))?;
+        let mut writer = self.open(rows)?;
+        writer.write(rows).map_err(|cause| not_encoded(&self.location, &cause))?;
+        self.writer = Some(writer);
         self.meter_progress();
         Ok(())
     }
 
     pub(super) fn cut(&mut self) -> Result<()> {
-        self.writer.flush().map_err(|cause| not_encoded(&self.location, &cause))?;
+        if let Some(writer) = &mut self.writer {
+            writer.flush().map_err(|cause| not_encoded(&self.location, &cause))?;
+        }
         self.meter_progress();
         Ok(())
     }
 
     /// Writes the footer.
     pub(super) fn finish(mut self) -> Result<End> {
-        let footer = self.writer.finish().map_err(|cause| not_encoded(&self.location, &cause))?;
+        let mut writer = self.open(&RecordBatch::new_empty(self.target.arrow_schema.clone()))?;
+        let footer = writer.finish().map_err(|cause| not_encoded(&self.location, &cause))?;
+        let writer = self.writer.insert(writer);
+        let bytes = writer.bytes_written() as u64;
         self.meter_progress();
         Ok(End {
-            bytes: self.writer.bytes_written() as u64,
+            bytes,
             rest: self.take_bytes(),
             nan_counts: self.nan_columns.iter().map(|(_, id, count)| (*id, *count)).collect(),
             footer,
@@ -82,15 +90,29 @@ impl Encoder {
 
     /// Memory of the row group in progress.
     pub(super) fn memory_bytes(&self) -> usize {
-        self.writer.memory_size()
+        self.writer.as_ref().map_or(0, ArrowWriter::memory_size)
     }
 
     pub(super) fn take_bytes(&mut self) -> Vec<u8> {
-        std::mem::take(self.writer.inner_mut())
+        self.writer.as_mut().map(|writer| std::mem::take(writer.inner_mut())).unwrap_or_default()
     }
 
     pub(super) fn encoded_bytes(&self) -> usize {
-        self.writer.bytes_written() + self.writer.in_progress_size()
+        self.writer.as_ref().map_or(0, |writer| writer.bytes_written() + writer.in_progress_size())
+    }
+
+    /// The writer, or a new one for a file that begins with `rows`.
+    fn open(&mut self, rows: &RecordBatch) -> Result<ArrowWriter<Vec<u8>>> {
+        if let Some(writer) = self.writer.take() {
+            return Ok(writer);
+        }
+        let failed = |cause: ParquetError| not_encoded(&self.location, &cause);
+        let properties =
+            dictionary::fitted(&self.target.properties, rows).map_err(|cause| failed(cause.into()))?;
+        // Types come from the Iceberg schema; the Arrow schema in the footer would only repeat them.
+        let options = ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
+        let schema = self.target.arrow_schema.clone();
+        ArrowWriter::try_new_with_options(Vec::new(), schema, options).map_err(failed)
     }
 
     /// The estimate of a row group may exceed what it becomes; the meter never runs backwards.

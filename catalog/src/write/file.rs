@@ -14,7 +14,7 @@ use arrow::record_batch::RecordBatch;
 use iceberg::spec::{DataFile, SchemaRef as TableSchemaRef, Struct};
 use object_store::ObjectStore;
 use object_store::path::Path;
-use parquet::arrow::arrow_writer::ArrowWriterOptions;
+use parquet::file::properties::WriterProperties;
 use tokio::task::{JoinError, JoinHandle};
 use uuid::Uuid;
 
@@ -35,7 +35,8 @@ pub(super) struct Target {
     pub(super) arrow_schema: SchemaRef,
     pub(super) schema: TableSchemaRef,
     pub(super) spec_id: i32,
-    pub(super) options: ArrowWriterOptions,
+    /// How files are encoded, before their first rows are known.
+    pub(super) properties: WriterProperties,
 }
 
 /// A file that takes rows.
@@ -70,10 +71,10 @@ impl OpenFile {
         partition: Struct,
         location: String,
         path: Path,
-    ) -> Result<Self> {
-        let encoder = Encoder::new(&target, meter.clone(), &location)?;
+    ) -> Self {
+        let encoder = Encoder::new(&target, meter.clone(), &location);
         let upload = Upload::new(target.store.clone(), path, Share::new(meter.clone()));
-        Ok(Self {
+        Self {
             number,
             partition,
             content: Content::Rows,
@@ -84,7 +85,7 @@ impl OpenFile {
             last_use: 0,
             location,
             target,
-        })
+        }
     }
 
     /// Says what the file holds, if not rows.
