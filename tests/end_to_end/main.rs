@@ -4,6 +4,7 @@
 //! ```text
 //! parts   Kafka, MinIO, PostgreSQL and the Python environment of the judges, started when the first test asks for them
 //! sluice  a lake of one test, and runs of the binary on it
+//! wire    between the binary and a server: kills the binary at a chosen request
 //! judge   PyIceberg, DuckDB and librdkafka, as scripts in tests/clients
 //! ```
 //!
@@ -26,9 +27,11 @@ mod compose;
 mod demo;
 mod interop;
 mod judge;
+mod kill_points;
 mod kills;
 mod matrix;
 mod models;
 mod olist;
 mod parts;
 mod sluice;
+mod wire;

@@ -101,8 +101,14 @@ impl Lake {
 
     /// Starts the binary and leaves it running.
     pub(crate) fn start(&self, arguments: &[&str]) -> Started {
+        self.start_with(arguments, &[])
+    }
+
+    /// As [`Lake::start`], with other values of some variables.
+    pub(crate) fn start_with(&self, arguments: &[&str], variables: &[(&str, String)]) -> Started {
         let command = Command::new(env!("CARGO_BIN_EXE_sluice"));
         let mut command = self.prepared(command, arguments);
+        command.envs(variables.iter().map(|(name, value)| (name, value)));
         let process = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         Started { process, command: format!("sluice {}", arguments.join(" ")) }
     }
