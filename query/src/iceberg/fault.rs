@@ -56,6 +56,12 @@ impl Fault {
         Self::new(StatusCode::NOT_FOUND, "NoSuchViewException", format!("view {view} does not exist"))
     }
 
+    /// No table or view can have this name.
+    pub(super) fn nothing(kind: &str, name: &str) -> Self {
+        let exception = if kind == "view" { "NoSuchViewException" } else { "NoSuchTableException" };
+        Self::new(StatusCode::NOT_FOUND, exception, format!("{kind} {name} does not exist"))
+    }
+
     pub(super) fn exists(what: impl std::fmt::Display) -> Self {
         Self::new(StatusCode::CONFLICT, "AlreadyExistsException", format!("{what} exists already"))
     }

@@ -53,6 +53,12 @@ pub(super) fn in_path(namespace: &str, name: &str) -> Answer<TableName> {
     TableName::new(from_path(namespace), name).map_err(Fault::from)
 }
 
+/// As [`in_path`], for something that shall exist: under a name that nothing can have there is nothing. Engines ask
+/// for such names, as Spark does when it looks for the metadata table `files` of a table without a namespace.
+pub(super) fn named(namespace: &str, name: &str, kind: &str) -> Answer<TableName> {
+    TableName::new(from_path(namespace), name).map_err(|_| Fault::nothing(kind, name))
+}
+
 /// Which part of a list is asked for.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -10,7 +10,7 @@ use sluice_catalog::{Renamed, Requested, TableName, TableRequest, TableSnapshot}
 use super::Catalog;
 use super::answer;
 use super::fault::{Answer, Body, Fault};
-use super::names::{Identifier, Page, from_path, in_path};
+use super::names::{Identifier, Page, from_path, in_path, named};
 use super::namespaces::properties;
 
 pub(super) async fn list(
@@ -69,7 +69,7 @@ pub(super) async fn exists(
 
 /// The table of a path, or the answer that there is none.
 async fn find(catalog: &Catalog, namespace: &str, table: &str) -> Answer<TableSnapshot> {
-    let name = in_path(namespace, table)?;
+    let name = named(namespace, table, "table")?;
     catalog.lake.find(&name).await?.ok_or_else(|| Fault::no_table(&name))
 }
 
@@ -95,7 +95,7 @@ pub(super) async fn drop(
     Path((namespace, table)): Path<(String, String)>,
     Query(how): Query<Drop>,
 ) -> Answer<StatusCode> {
-    let name = in_path(&namespace, &table)?;
+    let name = named(&namespace, &table, "table")?;
     if how.purge_requested.is_some_and(|purge| purge.eq_ignore_ascii_case("true")) {
         return Err(Fault::unsupported(
             "files are not purged over this protocol: drop the table without purging; maintenance removes them",

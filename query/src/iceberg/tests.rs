@@ -89,6 +89,28 @@ async fn tables_are_created_loaded_renamed_and_dropped() {
 }
 
 #[tokio::test]
+async fn under_a_name_that_nothing_can_have_there_is_nothing() {
+    let server = TestServer::start(1).await;
+    for (kind, error) in [("tables", "NoSuchTableException"), ("views", "NoSuchViewException")] {
+        // Spark asks the first when it is told to make a table `bronze.files`.
+        for path in [format!("namespaces//{kind}/bronze"), format!("namespaces/bronze/{kind}/a%20b")] {
+            let found = get(&server, &format!("/iceberg/v1/{path}")).await;
+            assert_eq!((found.status, found.error()), (404, error), "{path}");
+            assert_eq!(
+                call(server.http, "HEAD", &format!("/iceberg/v1/{path}"), None, None).await.status,
+                404
+            );
+            let dropped = call(server.http, "DELETE", &format!("/iceberg/v1/{path}"), None, None).await;
+            assert_eq!(dropped.status, 404, "{path}");
+        }
+    }
+    let bad =
+        post(&server, "/iceberg/v1/namespaces/bronze/tables", json!({"name": "a b", "schema": schema()}))
+            .await;
+    assert_eq!((bad.status, bad.error()), (400, "BadRequestException"));
+}
+
+#[tokio::test]
 async fn commits_answer_conflicts_with_409_and_change_several_tables_at_once() {
     let server = TestServer::start(3).await;
     let tables = "/iceberg/v1/namespaces/bronze/tables";

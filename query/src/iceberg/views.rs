@@ -9,7 +9,7 @@ use sluice_catalog::{Renamed, TableName, ViewChange, ViewRequest, ViewState};
 use super::Catalog;
 use super::answer;
 use super::fault::{Answer, Body, Fault};
-use super::names::{Page, from_path, in_path};
+use super::names::{Page, from_path, in_path, named};
 use super::namespaces::properties;
 use super::tables::{Rename, identifiers};
 
@@ -41,14 +41,14 @@ pub(super) async fn load(
     State(catalog): State<Catalog>,
     Path((namespace, view)): Path<(String, String)>,
 ) -> Answer<Json<Value>> {
-    answer::view(&find(&catalog, &in_path(&namespace, &view)?).await?)
+    answer::view(&find(&catalog, &named(&namespace, &view, "view")?).await?)
 }
 
 pub(super) async fn exists(
     State(catalog): State<Catalog>,
     Path((namespace, view)): Path<(String, String)>,
 ) -> Answer<StatusCode> {
-    find(&catalog, &in_path(&namespace, &view)?).await.map(|_| StatusCode::NO_CONTENT)
+    find(&catalog, &named(&namespace, &view, "view")?).await.map(|_| StatusCode::NO_CONTENT)
 }
 
 /// The view of that name, or the answer that there is none.
@@ -74,7 +74,7 @@ pub(super) async fn drop(
     State(catalog): State<Catalog>,
     Path((namespace, view)): Path<(String, String)>,
 ) -> Answer<StatusCode> {
-    let name = in_path(&namespace, &view)?;
+    let name = named(&namespace, &view, "view")?;
     find(&catalog, &name).await?;
     catalog.lake.drop_view(&name).await?;
     Ok(StatusCode::NO_CONTENT)
