@@ -9,7 +9,8 @@
 //! Invariants:
 //! - Requirements are checked on the very base the updates are applied to, and the swap asserts that base.
 //! - Several tables change in one swap, all or none.
-//! - A change that was answered by silence and is sent again is found by its snapshots and reported as applied.
+//! - A change that was answered by silence and is sent again is found and reported as applied: by its snapshots,
+//!   and one without snapshots by what it makes of the state before.
 //! - Nothing that a stranger names leads outside the warehouse, and progress of an ingest never goes back
 //!   ([`guard`]).
 
@@ -34,11 +35,14 @@ use crate::name::TableName;
 use crate::snapshot::TableSnapshot;
 
 pub use create::{Requested, TableRequest};
+pub(crate) use guard::PATHS;
 pub use views::{ViewChange, ViewRequest, ViewState};
 
 /// How often a lost race is run again; the requirements decide each time whether that is right.
 const ATTEMPTS_MAX: u32 = 12;
 const FIRST_WAIT: Duration = Duration::from_millis(10);
+/// How often is looked whether a change in doubt holds: for two and a half seconds in all.
+const LOOKS_MAX: u32 = 8;
 
 /// What shall hold on a table, and what shall be done to it; read from the JSON of the REST protocol.
 #[derive(Clone, Debug, Deserialize)]
@@ -187,7 +191,7 @@ async fn attempt(
             delete(lake, &written).await;
             Ok(None)
         }
-        Ok(SwapOutcome::Unknown(error)) => settle(lake, &swaps, states, error).await.map(Some),
+        Ok(SwapOutcome::Unknown(error)) => settle(lake, &swaps, states, error).await,
         Err(error) => {
             delete(lake, &written).await;
             Err(error)
@@ -195,18 +199,43 @@ async fn attempt(
     }
 }
 
-/// After an unknown outcome: the new locations are new in the world, so one that is found means applied.
-async fn settle(lake: &Lake, swaps: &[Swap], states: Vec<State>, error: Error) -> Result<ChangeOutcome> {
-    let mut tables = Vec::with_capacity(swaps.len());
-    for (swap, state) in swaps.iter().zip(states) {
-        match lake.inner().catalog.table(&swap.table).await {
-            Ok(Some(mut entry)) if entry.location == swap.new => {
-                entry.state = Some(state);
-                tables.push(lake.pin(&swap.table, entry).await?);
+/// After an unknown outcome: looks until the pointers tell. The new locations are new in the world, so one that is
+/// found, now or in a table's log, means applied. A table that went on without it was not changed, and cannot be any
+/// more; then no table was. `None` in that case.
+async fn settle(
+    lake: &Lake,
+    swaps: &[Swap],
+    states: Vec<State>,
+    error: Error,
+) -> Result<Option<ChangeOutcome>> {
+    let mut wait = FIRST_WAIT;
+    for _ in 0..LOOKS_MAX {
+        for (swap, state) in swaps.iter().zip(&states) {
+            let Ok(Some(mut entry)) = lake.inner().catalog.table(&swap.table).await else { break };
+            if entry.location == swap.expected {
+                continue;
             }
-            // That the old state is there still proves nothing: the COMMIT may be under way.
-            _ => return Ok(ChangeOutcome::Unknown(error)),
+            if entry.location == swap.new {
+                entry.state = Some(state.clone());
+            }
+            let Ok(table) = lake.pin(&swap.table, entry).await else { break };
+            if !table.has_been_at(&swap.new) {
+                return Ok(None);
+            }
+            return applied(lake, swaps).await.map(Some);
         }
+        tokio::time::sleep(wait).await;
+        wait *= 2;
+    }
+    // That the old states are there still proves nothing: the COMMIT may be under way.
+    Ok(Some(ChangeOutcome::Unknown(error)))
+}
+
+/// The tables of a change that is known to hold.
+async fn applied(lake: &Lake, swaps: &[Swap]) -> Result<ChangeOutcome> {
+    let mut tables = Vec::with_capacity(swaps.len());
+    for swap in swaps {
+        tables.push(lake.load(&swap.table).await?);
     }
     Ok(ChangeOutcome::Applied(tables))
 }
@@ -222,7 +251,7 @@ async fn stage(lake: &Lake, table: &TableName, change: &TableChange, now: DateTi
     }
     for requirement in &change.requirements {
         if let Err(unmet) = requirement.check(Some(base.metadata())) {
-            if apply::landed(base.metadata(), &change.updates) {
+            if apply::landed(base.metadata(), &change.updates) || apply::repeats(lake, &base, change).await {
                 return Ok(Staged::Landed(base));
             }
             return Ok(Staged::Ended(ChangeOutcome::Conflict { reason: words(&unmet) }));

@@ -171,6 +171,12 @@ impl TableSnapshot {
         &self.inner.metadata_location
     }
 
+    /// Whether the state that lies there is this one or one that it came from, as far as its log goes back.
+    pub(crate) fn has_been_at(&self, location: &str) -> bool {
+        let log = self.metadata().metadata_log();
+        self.metadata_location() == location || log.iter().any(|entry| entry.metadata_file == location)
+    }
+
     /// The columns as Arrow types (`Utf8`, `Timestamp(Microsecond, Some("UTC"))`, no views), each with its
     /// field id in the metadata key `PARQUET:field_id`.
     pub fn schema(&self) -> SchemaRef {

@@ -10,7 +10,10 @@ use iceberg::MetadataLocation;
 use iceberg::TableUpdate;
 use iceberg::spec::{Snapshot, TableMetadata};
 
-use super::{ChangeOutcome, refused, words};
+use super::{ChangeOutcome, TableChange, refused, words};
+use crate::catalogs::{Entry, Kind};
+use crate::commit::restate;
+use crate::lake::Lake;
 use crate::snapshot::TableSnapshot;
 
 /// The state after `updates`, or the outcome that says why there is none.
@@ -20,6 +23,12 @@ pub(super) fn apply(
     updates: &[TableUpdate],
     now: DateTime<Utc>,
 ) -> Result<TableMetadata, ChangeOutcome> {
+    let brings_time = updates.iter().any(|update| matches!(update, TableUpdate::AddSnapshot { .. }));
+    if !brings_time {
+        let time = now.timestamp_millis().max(base.last_updated_ms());
+        let next = restate(base, base_location, updates, time);
+        return next.map(|(next, _)| next).map_err(|error| refused(words(&error)));
+    }
     let mut builder = base.clone().into_builder(Some(base_location.to_owned()));
     for update in updates {
         builder = match update.clone().apply(builder) {
@@ -31,11 +40,7 @@ pub(super) fn apply(
         };
     }
     let built = builder.build().map_err(|error| refused(words(&error)))?;
-    let brings_time = updates.iter().any(|update| matches!(update, TableUpdate::AddSnapshot { .. }));
-    let time = match brings_time {
-        true => built.metadata.last_updated_ms().max(base.last_updated_ms()),
-        false => now.timestamp_millis().max(base.last_updated_ms()),
-    };
+    let time = built.metadata.last_updated_ms().max(base.last_updated_ms());
     at(built.metadata, time).map_err(|error| refused(error.to_string()))
 }
 
@@ -82,6 +87,20 @@ pub(super) fn landed(base: &TableMetadata, updates: &[TableUpdate]) -> bool {
         }
     }
     adds > 0
+}
+
+/// Whether a change without snapshots, which leave a trace, is what made `base` of the state before: then it was sent
+/// again after its answer was lost.
+pub(super) async fn repeats(lake: &Lake, base: &TableSnapshot, change: &TableChange) -> bool {
+    let Some(log) = base.metadata().metadata_log().last() else { return false };
+    let entry = Entry { kind: Kind::Table, location: log.metadata_file.clone(), state: None };
+    let Ok(before) = lake.pin(base.name(), entry).await else { return false };
+    if change.requirements.iter().any(|requirement| requirement.check(Some(before.metadata())).is_err()) {
+        return false;
+    }
+    let time = base.metadata().last_updated_ms();
+    let again = restate(before.metadata(), before.metadata_location(), &change.updates, time);
+    again.is_ok_and(|(again, _)| again == *base.metadata())
 }
 
 /// Whether `snapshot` is `ancestor` or follows it.

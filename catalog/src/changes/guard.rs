@@ -28,7 +28,7 @@ use crate::snapshot::TableSnapshot;
 const OWN: &str = "sluice.";
 
 /// Properties that name a place where engines will write.
-const PATHS: [&str; 4] =
+pub(crate) const PATHS: [&str; 4] =
     ["write.data.path", "write.metadata.path", "write.object-storage.path", "write.folder-storage.path"];
 
 /// Whether the updates keep the rules; the outer error is one of reading the base.

@@ -170,6 +170,41 @@ async fn rows_of_an_ingest_may_be_taken_back_and_those_of_a_model_may_not() {
 }
 
 #[tokio::test]
+async fn a_change_of_metadata_that_is_sent_again_is_applied_once() {
+    let test = memory_lake().await;
+    let table = new_table(&test.lake, "a.t").await;
+    let wider = json!({"type": "struct", "schema-id": 1, "fields": [
+        {"id": 1, "name": "id", "required": true, "type": "long"},
+        {"id": 2, "name": "name", "required": false, "type": "string"},
+        {"id": 3, "name": "more", "required": false, "type": "string"},
+    ]});
+    let requirements = json!([{"type": "assert-last-assigned-field-id", "last-assigned-field-id": 2}]);
+    let updates = json!([
+        {"action": "add-schema", "schema": wider}, {"action": "set-current-schema", "schema-id": -1}
+    ]);
+    let first = applied(one(&test.lake, "a.t", requirements.clone(), updates.clone()).await);
+    let again = applied(one(&test.lake, "a.t", requirements.clone(), updates.clone()).await);
+    assert_eq!(again[0].metadata_location(), first[0].metadata_location());
+    assert_ne!(first[0].metadata_location(), table.metadata_location());
+    // Another change in between, or another one with the same requirement, is a conflict.
+    let other = one(&test.lake, "a.t", requirements.clone(), json!([set("k", "v")])).await;
+    assert!(matches!(other, ChangeOutcome::Conflict { .. }), "{other:?}");
+}
+
+#[tokio::test]
+async fn a_table_whose_log_is_ahead_of_the_clock_may_be_changed() {
+    let test = memory_lake().await;
+    let table = new_table(&test.lake, "a.t").await;
+    let mut ahead = snapshot(&table, 7);
+    let future = 4_102_444_800_000_i64;
+    ahead["snapshot"]["timestamp-ms"] = json!(future);
+    applied(one(&test.lake, "a.t", json!([]), json!([ahead, main_to(7)])).await);
+    let after = applied(one(&test.lake, "a.t", json!([]), json!([set("k", "v")])).await);
+    assert_eq!(after[0].metadata().last_updated_ms(), future);
+    assert_eq!(after[0].metadata().properties()["k"], "v");
+}
+
+#[tokio::test]
 async fn a_staged_table_is_created_by_its_first_commit() {
     let test = memory_lake().await;
     let request = json!({"name": "t", "schema": schema(), "stage-create": true, "properties": {"k": "v"}});

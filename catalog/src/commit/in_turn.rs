@@ -32,7 +32,7 @@ pub(super) async fn land(
     now: DateTime<Utc>,
 ) -> Result<CommitOutcome> {
     let bases = landing::load(pointers, commits).await?;
-    let landed = landing::landed(commits, &bases)?;
+    let landed = landing::landed(commits, &bases, &[])?;
     if landed == commits.len() {
         return Ok(CommitOutcome::AlreadyCommitted(bases));
     }

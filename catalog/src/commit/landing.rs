@@ -49,7 +49,8 @@ enum Attempt {
     Refused(CommitOutcome, usize),
     /// Nothing changed for certain; the reason why the next attempt may do better.
     Rejected(Rejection),
-    InDoubt(Error),
+    /// Nobody knows; the states that may be current by now.
+    InDoubt(Error, Vec<String>),
 }
 
 enum Rejection {
@@ -70,6 +71,8 @@ pub(super) async fn land(
     let mut pace = Pace::new(first.token);
     // The reason of the last unknown outcome: once set, no staged file may be deleted any more.
     let mut doubt: Option<Error> = None;
+    // Where the states lie whose fate is unknown.
+    let mut tried: Vec<String> = Vec::new();
     loop {
         let bases = match load(pointers, commits).await {
             Ok(bases) => bases,
@@ -83,7 +86,7 @@ pub(super) async fn land(
             }
         };
         let merge = pace.attempts() == 0;
-        match attempt(pointers, lake, commits, bases, now, merge).await? {
+        match attempt(pointers, lake, commits, bases, (now, merge), &tried).await? {
             Attempt::Ended(outcome) => return Ok(outcome),
             Attempt::Refused(outcome, landed) => {
                 if doubt.is_none() {
@@ -96,7 +99,8 @@ pub(super) async fn land(
                     return Err(out_of_time(first, reason, &pace, doubt));
                 }
             }
-            Attempt::InDoubt(error) => {
+            Attempt::InDoubt(error, mut locations) => {
+                tried.append(&mut locations);
                 tracing::warn!(token = %first.token, %error, "the catalog did not say whether a commit landed");
                 if !pace.wait().await {
                     return Err(Error::Unresolved { token: first.token, cause: Box::new(error) });
@@ -113,10 +117,10 @@ async fn attempt(
     lake: &Lake,
     commits: &[Commit],
     bases: Vec<TableSnapshot>,
-    now: DateTime<Utc>,
-    merge: bool,
+    (now, merge): (DateTime<Utc>, bool),
+    tried: &[String],
 ) -> Result<Attempt> {
-    let landed = landed(commits, &bases)?;
+    let landed = landed(commits, &bases, tried)?;
     if landed == commits.len() {
         return Ok(Attempt::Ended(CommitOutcome::AlreadyCommitted(bases)));
     }
@@ -150,7 +154,10 @@ async fn attempt(
             delete_attempt(lake, &staged).await;
             Ok(Attempt::Rejected(Rejection::Lost(table)))
         }
-        Ok(SwapOutcome::Unknown(error)) => Ok(Attempt::InDoubt(error)),
+        Ok(SwapOutcome::Unknown(error)) => {
+            let locations = staged.iter().map(|staged| staged.location.clone());
+            Ok(Attempt::InDoubt(error, locations.collect()))
+        }
         Err(error) => {
             delete_attempt(lake, &staged).await;
             if error.is_transient() { Ok(Attempt::Rejected(Rejection::Outage(error))) } else { Err(error) }
@@ -159,10 +166,12 @@ async fn attempt(
 }
 
 /// How many of the commits are in their tables already, counted from the first. Tables are changed together or in
-/// their order, so one that shows the token speaks for itself and for those before it.
-pub(super) fn landed(commits: &[Commit], bases: &[TableSnapshot]) -> Result<usize> {
+/// their order, so one that shows the token speaks for itself and for those before it. A change of metadata alone
+/// leaves a token that the next commit replaces; that it was there is told by the log of a table that has been at one
+/// of the states that were `tried`.
+pub(super) fn landed(commits: &[Commit], bases: &[TableSnapshot], tried: &[String]) -> Result<usize> {
     for (place, (commit, base)) in commits.iter().zip(bases).enumerate().rev() {
-        if plan::landed(commit, base)? {
+        if plan::landed(commit, base)? || tried.iter().any(|state| base.has_been_at(state)) {
             return Ok(place + 1);
         }
     }

@@ -16,6 +16,8 @@ use crate::name::TableName;
 pub(super) enum Fault {
     /// The swap is done, its reply is lost.
     ReplyLost,
+    /// The same, and somebody else commits this before anybody looks.
+    ReplyLostThen(Vec<Commit>),
     /// The request is lost: nothing is done, nobody knows.
     RequestLost,
     /// The request arrives only after the next one was answered.
@@ -83,6 +85,11 @@ impl Pointers for Faulty<'_> {
             Some(Fault::ReplyLost) => {
                 assert!(matches!(catalog.swap(&swaps).await, Ok(SwapOutcome::Swapped(_))));
                 *self.deaf.lock().unwrap() = 2;
+                Ok(SwapOutcome::Unknown(self.no_answer()))
+            }
+            Some(Fault::ReplyLostThen(commits)) => {
+                assert!(matches!(catalog.swap(&swaps).await, Ok(SwapOutcome::Swapped(_))));
+                assert!(matches!(self.lake.commit(commits, at(0)).await, Ok(CommitOutcome::Committed(_))));
                 Ok(SwapOutcome::Unknown(self.no_answer()))
             }
             Some(Fault::RequestLost) => {

@@ -6,9 +6,10 @@ use arrow::datatypes::{DataType, Field, Schema};
 use iceberg::spec::Struct;
 
 use super::changes::{commit_of, table};
+use super::faults::{Fault, Faulty};
 use super::state;
 use super::*;
-use crate::alter::Alteration;
+use crate::alter::{Alteration, Position};
 use crate::error::Error;
 use crate::fixture::{at, lake, objects, orders, orders_schema, staged, token};
 use crate::lake::Lake;
@@ -243,4 +244,25 @@ async fn an_overwrite_may_bring_other_columns() {
     let commit = commit_of(overwrite, Some(stage(11).await), token(11));
     let outcome = lake.commit(vec![commit], at(6)).await.unwrap();
     assert!(matches!(&outcome, CommitOutcome::Conflicted { reason, .. } if reason.contains("columns")));
+}
+
+#[tokio::test]
+async fn an_alteration_in_doubt_is_found_in_the_log_when_others_came_after_it() {
+    let fixture = lake().await;
+    let lake = &fixture.lake;
+    let table = orders(lake, "orders", vec![], &[]).await;
+    let column = Alteration::AddColumn {
+        column: vec!["extra".to_owned()],
+        data_type: DataType::Int64,
+        doc: None,
+        position: Position::Last,
+    };
+    let alter = Commit::new(name("orders"), Operation::Alter(vec![column]), token(1));
+    // Its rows fit the wider table, and their token takes the place of the alteration's.
+    let other = append("orders", staged(lake, &table, token(2), 0..3).await, token(2));
+    let faulty = Faulty::new(lake, [Fault::ReplyLostThen(vec![other])]);
+    let outcome = faulty.commit(&[alter]).await.unwrap();
+    assert!(matches!(outcome, CommitOutcome::AlreadyCommitted(_)), "{outcome:?}");
+    let table = lake.load(&name("orders")).await.unwrap();
+    assert_eq!(table.metadata().current_schema().as_struct().fields().len(), 4);
 }
