@@ -69,6 +69,8 @@ pub(crate) struct RestConfig {
     pub(crate) oauth2_server_uri: Option<String>,
     /// The scope asked for; `catalog` unless given.
     pub(crate) scope: Option<String>,
+    /// Whether the server is asked for keys to the tables' files; when there are none of our own unless given.
+    pub(crate) vended_credentials: Option<bool>,
 }
 
 /// `[lake.s3]`: how an S3-compatible store is reached.

@@ -26,6 +26,7 @@ use iceberg::{TableRequirement, TableUpdate, ViewUpdate};
 use crate::error::{Error, Result};
 use crate::name::TableName;
 use crate::settings::{CatalogSettings, LakeSettings};
+use crate::store::vended::Keyring;
 
 use rest::RestCatalog;
 use sql::SqlCatalog;
@@ -233,11 +234,12 @@ pub(crate) trait Catalog: fmt::Debug + Send + Sync {
     async fn swap(&self, swaps: &[Swap]) -> Result<SwapOutcome>;
 }
 
-/// Opens the catalog that the settings name, checking that it answers.
-pub(crate) async fn open(settings: &LakeSettings) -> Result<Arc<dyn Catalog>> {
+/// Opens the catalog that the settings name, checking that it answers. One that hands out keys is asked for them where
+/// there is a ring to put them on.
+pub(crate) async fn open(settings: &LakeSettings, keyring: Option<Arc<Keyring>>) -> Result<Arc<dyn Catalog>> {
     let name = &settings.name;
     Ok(match &settings.catalog {
-        CatalogSettings::Rest(rest) => Arc::new(RestCatalog::open(rest).await?),
+        CatalogSettings::Rest(rest) => Arc::new(RestCatalog::open(rest, keyring).await?),
         CatalogSettings::Sqlite { path } => {
             Arc::new(SqlCatalog::open(sqlite::open(path).await?, name, settings.upgrade_catalog).await?)
         }

@@ -34,6 +34,7 @@ use crate::snapshot::TableSnapshot;
 use crate::spec::TableSpec;
 use crate::storage::{LakeStorage, OBJECT_BYTES_MAX};
 use crate::store;
+use crate::store::vended::Keyring;
 use crate::view::{self, View};
 use crate::warehouse::Warehouse;
 
@@ -79,8 +80,12 @@ impl Lake {
     /// A missing bucket, wrong credentials, a silent endpoint or an unreadable catalog file: each within 15 s.
     pub async fn open(settings: LakeSettings) -> Result<Self> {
         let warehouse = Warehouse::resolve(&settings.warehouse).await?;
+        if settings.asks_for_keys() {
+            let (store, keyring) = store::connect_with_vended_keys(&settings, &warehouse)?;
+            return Self::assemble(settings, warehouse, store, Some(keyring)).await;
+        }
         let store = store::connect(&settings, &warehouse).await?;
-        Self::assemble(settings, warehouse, store).await
+        Self::assemble(settings, warehouse, store, None).await
     }
 
     /// Opens the lake over a given object store: in tests, one in memory or one that fails on purpose.
@@ -88,16 +93,17 @@ impl Lake {
     /// The store is not asked anything; its paths must be those of the warehouse's URL.
     pub async fn open_with_store(settings: LakeSettings, store: Arc<dyn ObjectStore>) -> Result<Self> {
         let warehouse = Warehouse::resolve(&settings.warehouse).await?;
-        Self::assemble(settings, warehouse, store).await
+        Self::assemble(settings, warehouse, store, None).await
     }
 
     async fn assemble(
         mut settings: LakeSettings,
         warehouse: Warehouse,
         store: Arc<dyn ObjectStore>,
+        keyring: Option<Arc<Keyring>>,
     ) -> Result<Self> {
         settings.warehouse = warehouse.root().to_owned();
-        let catalog = catalogs::open(&settings).await?;
+        let catalog = catalogs::open(&settings, keyring).await?;
         Ok(Self::over(settings, warehouse, store, catalog))
     }
 

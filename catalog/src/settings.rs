@@ -70,6 +70,9 @@ pub struct RestSettings {
     pub oauth2_server_uri: Option<String>,
     /// The scope asked for; `catalog` unless given.
     pub scope: Option<String>,
+    /// Whether the server is asked for keys to the tables' files on S3. Unless given it is asked when the lake has
+    /// no access key of its own.
+    pub vended_credentials: Option<bool>,
 }
 
 /// How a PostgreSQL database is reached.
@@ -102,6 +105,16 @@ pub struct S3Settings {
 }
 
 impl LakeSettings {
+    /// Whether the catalog is asked for keys to the files of tables.
+    pub(crate) fn asks_for_keys(&self) -> bool {
+        match &self.catalog {
+            CatalogSettings::Rest(rest) if self.warehouse.starts_with("s3://") => {
+                rest.vended_credentials.unwrap_or(self.s3.access_key_id.is_none())
+            }
+            _ => false,
+        }
+    }
+
     /// The embedded lake in a folder: `DIR/catalog.db` and `DIR/warehouse/`.
     pub fn local(dir: &Path) -> Self {
         Self {

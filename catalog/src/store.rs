@@ -4,13 +4,18 @@
 //! LakeSettings + Warehouse -> connect -> Arc<dyn ObjectStore>
 //! ```
 //!
+//! Where the catalog hands out keys with its tables, those open the tables' places ([`vended`]).
+//!
 //! An S3 store is asked one question before the lake opens, through a client that gives up early: a wrong
 //! key, a missing bucket or a silent endpoint is then one clear message within about ten seconds. The client
 //! that is handed out retries for longer, because by then the settings are known to be right.
 
+pub(crate) mod vended;
+
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::Utc;
 use futures::StreamExt;
 use object_store::aws::{AmazonS3, AmazonS3Builder};
 use object_store::memory::InMemory;
@@ -21,6 +26,7 @@ use crate::error::{Error, Result};
 use crate::local_store::DurableLocal;
 use crate::settings::{LakeSettings, S3Settings};
 use crate::warehouse::{Kind, Warehouse};
+use vended::{Keyring, TableKeys, VendedStore};
 
 /// How long one answer and all its retries may take.
 struct Patience {
@@ -55,10 +61,39 @@ pub(crate) async fn connect(settings: &LakeSettings, warehouse: &Warehouse) -> R
         Kind::File => Ok(Arc::new(DurableLocal::new())),
         Kind::Memory => Ok(Arc::new(InMemory::new())),
         Kind::S3 { bucket } => {
-            probe(&s3(&settings.s3, bucket, &PROBE)?, warehouse).await?;
-            Ok(Arc::new(s3(&settings.s3, bucket, &WORK)?))
+            probe(&s3(&settings.s3, bucket, &PROBE, Keys::Own)?, warehouse).await?;
+            Ok(Arc::new(s3(&settings.s3, bucket, &WORK, Keys::Own)?))
         }
     }
+}
+
+/// The client for an S3 warehouse whose catalog hands out keys, and the ring that they go on. Nothing is asked yet:
+/// without a table there are no keys, and the lake may have none of its own.
+pub(crate) fn connect_with_vended_keys(
+    settings: &LakeSettings,
+    warehouse: &Warehouse,
+) -> Result<(Arc<dyn ObjectStore>, Arc<Keyring>)> {
+    let Kind::S3 { bucket } = warehouse.kind() else { return Err(no_bucket(warehouse)) };
+    #[expect(clippy::disallowed_methods, reason = "the life of keys is told by the clock on the wall")]
+    let keyring = Arc::new(Keyring::new(warehouse.clone(), &settings.s3, Utc::now));
+    let own = Arc::new(s3(&settings.s3, bucket, &WORK, Keys::Own)?);
+    Ok((Arc::new(VendedStore::new(keyring.clone(), own)), keyring))
+}
+
+fn no_bucket(warehouse: &Warehouse) -> Error {
+    Error::Setting {
+        fact: "keys for S3 open no other store",
+        value: warehouse.root().to_owned(),
+        remedy: "use a warehouse like s3://bucket/prefix".to_owned(),
+    }
+}
+
+/// Whose keys a client signs with.
+enum Keys {
+    /// The lake's own: of the settings, or of the environment.
+    Own,
+    /// A table's, which the catalog handed out.
+    HandedOut(Arc<TableKeys>),
 }
 
 /// Lists the first object under the root: the cheapest request that every missing part makes fail.
@@ -77,13 +112,14 @@ async fn probe(store: &dyn ObjectStore, warehouse: &Warehouse) -> Result<()> {
     }
 }
 
-fn s3(settings: &S3Settings, bucket: &str, patience: &Patience) -> Result<AmazonS3> {
-    let mut builder = match (&settings.access_key_id, &settings.secret_access_key) {
-        (Some(id), Some(secret)) => {
+fn s3(settings: &S3Settings, bucket: &str, patience: &Patience, keys: Keys) -> Result<AmazonS3> {
+    let mut builder = match (keys, &settings.access_key_id, &settings.secret_access_key) {
+        (Keys::HandedOut(keys), ..) => AmazonS3Builder::new().with_credentials(keys),
+        (Keys::Own, Some(id), Some(secret)) => {
             AmazonS3Builder::new().with_access_key_id(id).with_secret_access_key(secret.reveal())
         }
-        (None, None) => AmazonS3Builder::from_env(),
-        _ => return Err(half_credentials(bucket)),
+        (Keys::Own, None, None) => AmazonS3Builder::from_env(),
+        (Keys::Own, ..) => return Err(half_credentials(bucket)),
     };
     let mut options =
         ClientOptions::new().with_connect_timeout(patience.connect).with_timeout(patience.request);
@@ -173,6 +209,10 @@ fn explain(error: &object_store::Error, text: &str) -> (String, &'static str, bo
     {
         let fact = format!("access is denied ({})", one_line(text));
         return (fact, "give this user the right to list, read and write there", false);
+    }
+    if has(&["handed-out keys"]) {
+        let remedy = "look at the catalog's own log: it hands out the keys to the files of its tables";
+        return (one_line(text), remedy, true);
     }
     if has(&["169.254.169.254", "instance metadata"]) {
         let fact = "no credentials were given, and the machine offers none".to_owned();

@@ -1,5 +1,7 @@
 //! Lakes for unit tests: in memory, and in a folder that goes away with the test.
 
+pub(crate) mod stub;
+
 use std::str::FromStr;
 use std::sync::Arc;
 

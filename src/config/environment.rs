@@ -19,7 +19,7 @@ const OTHERS: &[&str] = &[
 ];
 /// Keys that are not text in TOML.
 const NUMBERS: &[&str] = &["models.threads", "query.threads", "maintain.max_snapshots"];
-const FLAGS: &[&str] = &["lake.catalog_upgrade", "serve.allow_writes"];
+const FLAGS: &[&str] = &["lake.catalog_upgrade", "lake.rest.vended_credentials", "serve.allow_writes"];
 
 const OTHER_PREFIXES: &[&str] = &["SLUICE_TEST_", "SLUICE_VAR_"];
 

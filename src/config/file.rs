@@ -22,6 +22,7 @@ pub(super) const KEYS: &[&str] = &[
     "lake.rest.credential_file",
     "lake.rest.oauth2_server_uri",
     "lake.rest.scope",
+    "lake.rest.vended_credentials",
     "lake.s3.endpoint",
     "lake.s3.region",
     "lake.s3.access_key_id",

@@ -123,6 +123,7 @@ impl Config {
             credential: credential.map(Secret::new),
             oauth2_server_uri: rest.oauth2_server_uri.clone(),
             scope: rest.scope.clone(),
+            vended_credentials: rest.vended_credentials,
         }))
     }
 

@@ -43,7 +43,7 @@ fn every_documented_key_is_a_field() {
             "ingest.commit_bytes" | "ingest.memory" | "query.memory" => "64MiB",
             "maintain.target_file_bytes" | "maintain.max_bytes" => "64MiB",
             "models.threads" | "query.threads" | "maintain.max_snapshots" => "3",
-            "lake.catalog_upgrade" | "serve.allow_writes" => "true",
+            "lake.catalog_upgrade" | "lake.rest.vended_credentials" | "serve.allow_writes" => "true",
             "serve.flight" | "serve.http" => "127.0.0.1:1",
             _ => "x",
         };

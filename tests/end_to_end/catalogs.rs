@@ -61,6 +61,37 @@ fn sluice_uses_postgresql_and_the_rest_catalog_over_it_as_one() {
     assert!(doctor.stdout.contains("REST http://"), "{doctor}");
 }
 
+/// Sluice reads, writes and creates in a catalog that PyIceberg made, and PyIceberg goes on.
+fn goes_on_with(lake: &Lake, uri: &str, name: &str, step: &str) {
+    let warehouse = format!("file://{}/warehouse", lake.dir().display());
+    judge("foreign_catalog.py", lake, &[step, uri, name, &warehouse]);
+    for table in ["made.t", "\"made.inner\".t"] {
+        let rows =
+            lake.succeed(&["sql", &format!("select id, name from {table} order by id"), "--csv"]).stdout;
+        assert_eq!(rows, "id,name\n1,a\n2,b\n", "{table}");
+        lake.succeed(&["sql", &format!("insert into {table} values (3, 'c')")]);
+    }
+    lake.succeed(&["sql", "create table made.ours as select 7 as id"]);
+    judge("foreign_catalog.py", lake, &["check", uri, name, &warehouse]);
+}
+
+#[test]
+fn sqlite_catalogs_that_pyiceberg_made_open_as_they_are() {
+    for step in ["make", "old"] {
+        let lake = Lake::on_disk().with("SLUICE_LAKE_NAME", "theirs");
+        let file = lake.dir().join("theirs.db");
+        let lake = lake.with("SLUICE_LAKE_CATALOG", file.to_str().unwrap());
+        goes_on_with(&lake, &format!("sqlite:///{}", file.display()), "theirs", step);
+    }
+}
+
+#[test]
+fn postgresql_catalogs_that_pyiceberg_made_open_as_they_are() {
+    let (lake, name) = on_postgres(Lake::on_disk());
+    let uri = parts().get("POSTGRES_URL").replace("postgresql://", "postgresql+psycopg2://");
+    goes_on_with(&lake, &uri, &name, "make");
+}
+
 #[test]
 fn a_database_that_is_away_is_named_without_its_password() {
     let lake = Lake::on_disk().with("SLUICE_LAKE_CATALOG", "postgresql://u:hush-hush@127.0.0.1:1/lake");

@@ -6,6 +6,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use crate::judge::{exactly_once, same_rows};
+use crate::rest_client::Proxy;
 use crate::sluice::{Lake, Started};
 
 /// Topics of the shop that land in tables.
@@ -36,6 +37,25 @@ fn kills_lose_and_double_nothing() {
     assert!(landing.get("dead_letters") > 0 && landing.rows("bronze.user_events") > 0, "{landing:?}");
     same_rows(&lake);
     a_restart_without_input_commits_nothing(&lake);
+}
+
+#[test]
+fn kills_lose_and_double_nothing_where_tables_land_one_after_the_other() {
+    let _alone = shop_topics();
+    let lake = Lake::on_s3().with_kafka();
+    let proxy = Proxy::start(&lake, &["--no-transactions"]);
+    let lake = lake.with("SLUICE_LAKE_CATALOG", &proxy.uri);
+    lake.succeed(&["topics", "apply"]);
+    lake.succeed(&["produce", "--events", "20000", "--bad", "0.01", "--seed", "21"]);
+    for delay in moments(seed() ^ 1) {
+        let ingest = lake.start(&INGEST);
+        sleep(delay);
+        ingest.kill();
+    }
+    catch_up(&lake);
+    // The judge reads the catalog behind the server.
+    let landing = exactly_once(&lake, &LANDED);
+    assert!(landing.get("dead_letters") > 0 && landing.rows("bronze.user_events") > 0, "{landing:?}");
 }
 
 fn a_restart_without_input_commits_nothing(lake: &Lake) {

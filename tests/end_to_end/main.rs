@@ -33,5 +33,6 @@ mod matrix;
 mod models;
 mod olist;
 mod parts;
+mod rest_client;
 mod sluice;
 mod wire;

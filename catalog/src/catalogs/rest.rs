@@ -7,14 +7,16 @@
 //! Several tables change together only where the server offers `transactions/commit`. Where it does not, one swap of
 //! several is refused; commits then land table by table ([`crate::commit`]).
 //!
-//! Credentials that a server hands out with a table are not asked for and not used: files are reached with the
-//! lake's own keys, and only inside the lake's warehouse.
+//! Keys that the server hands out with a table go to the [`Keyring`], where the lake has one; they open that table's
+//! places inside the warehouse and nothing else.
 
 mod client;
+mod keys;
 mod messages;
 mod token;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use reqwest::Method;
@@ -26,7 +28,9 @@ use super::{
 use crate::error::Result;
 use crate::name::TableName;
 use crate::settings::RestSettings;
+use crate::store::vended::Keyring;
 use client::{Client, Outcome};
+use keys::Renewal;
 use messages::{create_table, create_view, entry, identifier, levels, names, view_entry};
 
 /// Levels of namespaces that are listed.
@@ -35,13 +39,16 @@ const LEVELS_MAX: usize = 8;
 /// A catalog behind a REST endpoint.
 #[derive(Debug)]
 pub(crate) struct RestCatalog {
-    client: Client,
+    client: Arc<Client>,
+    /// Where keys go that the server hands out; without one none are asked for.
+    keyring: Option<Arc<Keyring>>,
 }
 
 impl RestCatalog {
     /// Asks the server for its configuration, with one sign-in where credentials are given.
-    pub(crate) async fn open(settings: &RestSettings) -> Result<Self> {
-        Ok(Self { client: Client::open(settings).await? })
+    pub(crate) async fn open(settings: &RestSettings, keyring: Option<Arc<Keyring>>) -> Result<Self> {
+        let client = Arc::new(Client::open(settings, keyring.is_some()).await?);
+        Ok(Self { client, keyring })
     }
 
     /// `namespaces/{namespace}`, its levels separated as paths have them.
@@ -88,23 +95,30 @@ impl RestCatalog {
     async fn load(&self, name: &TableName, kind: Kind) -> Result<Option<Entry>> {
         let path = Self::path(name, kind);
         let Some(answer) = self.client.read(&path, &[]).await? else { return Ok(None) };
+        self.found(name, kind, &path, answer).await.map(Some)
+    }
+
+    /// What an answer says of a name, its keys put on the ring.
+    async fn found(&self, name: &TableName, kind: Kind, path: &str, answer: Value) -> Result<Entry> {
+        if let (Kind::Table, Some(keyring)) = (kind, &self.keyring) {
+            let places = keys::places(&answer);
+            let location = places.first().map(String::as_str).unwrap_or_default();
+            if let Some(keys) = keys::keys(&answer, location, self.client.config()) {
+                let source = Arc::new(Renewal { client: self.client.clone() });
+                keyring.put(name, &places, keys, source).await?;
+            }
+        }
         let found = match kind {
             Kind::Table => entry(answer),
             Kind::View => view_entry(answer),
         };
-        found.map(Some).map_err(|fact| self.client.misunderstood(&path, &fact))
+        found.map_err(|fact| self.client.misunderstood(path, &fact))
     }
 
     /// Sends what makes a new name; `None` when it is taken, also by an attempt whose answer was lost.
     async fn add(&self, name: &TableName, kind: Kind, path: &str, body: &Value) -> Result<Option<Entry>> {
         match self.client.write(Method::POST, path, Some(body)).await? {
-            Outcome::Done(answer) => {
-                let made = match kind {
-                    Kind::Table => entry(answer),
-                    Kind::View => view_entry(answer),
-                };
-                made.map(Some).map_err(|fact| self.client.misunderstood(path, &fact))
-            }
+            Outcome::Done(answer) => self.found(name, kind, path, answer).await.map(Some),
             Outcome::Refused(refusal) if refusal.status == 409 => Ok(None),
             Outcome::Refused(refusal) => Err(self.client.refused("change", &refusal)),
             Outcome::Unknown(error) => match self.load(name, kind).await? {

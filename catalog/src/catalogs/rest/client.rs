@@ -8,13 +8,16 @@
 //! | 408, 429, 5xx, none in time, a broken connection | nobody knows |
 //!
 //! Redirects are not followed: they would carry the token elsewhere. Every request has a deadline, and an answer
-//! a largest size.
+//! a largest size. Where the server says how long to stay away (`Retry-After`), all requests wait so long.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use reqwest::header::RETRY_AFTER;
 use reqwest::redirect::Policy;
 use reqwest::{Method, Response, StatusCode};
-use serde_json::Value;
+use serde_json::{Map, Value};
+use tokio::time::Instant;
 use url::Url;
 
 use super::token::Tokens;
@@ -28,6 +31,10 @@ const ANSWER_MAX: Duration = Duration::from_secs(60);
 const ANSWER_BYTES_MAX: usize = 256 << 20;
 /// How often a question is asked whose answer did not come.
 const READS_MAX: u32 = 4;
+/// The longest that a server may keep us waiting.
+const PAUSE_MAX: Duration = Duration::from_secs(30);
+/// Asks for keys to a table's files.
+const DELEGATION: (&str, &str) = ("X-Iceberg-Access-Delegation", "vended-credentials");
 
 const OUTAGE: &str = "wait until the catalog answers again, or correct lake.catalog";
 
@@ -41,6 +48,11 @@ pub(super) struct Client {
     tokens: Tokens,
     /// What the server says that it offers; none when it does not say.
     endpoints: Vec<String>,
+    /// What the server tells its clients about all tables.
+    config: Value,
+    asks_for_keys: bool,
+    /// Until when the server asked us to stay away.
+    paused: Mutex<Option<Instant>>,
 }
 
 /// How a change ended.
@@ -57,7 +69,8 @@ pub(super) struct Refusal {
 }
 
 impl Client {
-    pub(super) async fn open(settings: &RestSettings) -> Result<Self> {
+    /// With `asks_for_keys` each request says that keys for files are welcome.
+    pub(super) async fn open(settings: &RestSettings, asks_for_keys: bool) -> Result<Self> {
         let invalid = |fact: &'static str| Error::Setting {
             fact,
             value: "lake.catalog".to_owned(),
@@ -82,7 +95,16 @@ impl Client {
             value: fact,
             remedy: "give client-id:client-secret".to_owned(),
         })?;
-        let mut client = Self { http, base, root: "v1".to_owned(), tokens, endpoints: Vec::new() };
+        let mut client = Self {
+            http,
+            base,
+            root: "v1".to_owned(),
+            tokens,
+            endpoints: Vec::new(),
+            config: Value::Null,
+            asks_for_keys,
+            paused: Mutex::new(None),
+        };
         let warehouse = settings.warehouse.as_deref();
         let query: Vec<_> = warehouse.map(|warehouse| ("warehouse", warehouse)).into_iter().collect();
         let config = client.read("config", &query).await?;
@@ -93,7 +115,14 @@ impl Client {
         }
         let endpoints = config["endpoints"].as_array().map(Vec::as_slice).unwrap_or_default();
         client.endpoints = endpoints.iter().filter_map(|it| it.as_str().map(str::to_owned)).collect();
+        let told = ["defaults", "overrides"].iter().filter_map(|part| config[part].as_object().cloned());
+        client.config = Value::Object(told.flatten().collect::<Map<_, _>>());
         Ok(client)
+    }
+
+    /// What the server tells its clients about all tables.
+    pub(super) fn config(&self) -> &Value {
+        &self.config
     }
 
     /// Whether the server says that it offers this endpoint.
@@ -159,7 +188,11 @@ impl Client {
                 remedy: "check the client's id and secret and the address of the OAuth2 server",
                 transient,
             })?;
+            self.stay_away().await;
             let mut request = self.http.request(method.clone(), &url).query(query);
+            if self.asks_for_keys {
+                request = request.header(DELEGATION.0, DELEGATION.1);
+            }
             if let Some(token) = &token {
                 request = request.bearer_auth(token.reveal());
             }
@@ -179,8 +212,28 @@ impl Client {
         }
     }
 
+    /// Waits as long as the server asked for.
+    async fn stay_away(&self) {
+        let until = *self.paused.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(until) = until {
+            tokio::time::sleep_until(until).await;
+        }
+    }
+
+    /// Notes how long the server wants to be left alone, where it says it in seconds.
+    fn note_pause(&self, answer: &Response) {
+        let wait = answer.headers().get(RETRY_AFTER).and_then(|wait| wait.to_str().ok()?.trim().parse().ok());
+        if let Some(wait) = wait {
+            let until = Instant::now() + Duration::from_secs(wait).min(PAUSE_MAX);
+            *self.paused.lock().unwrap_or_else(PoisonError::into_inner) = Some(until);
+        }
+    }
+
     async fn outcome(&self, mut answer: Response) -> Outcome {
         let status = answer.status();
+        if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
+            self.note_pause(&answer);
+        }
         let mut body = Vec::new();
         loop {
             match answer.chunk().await {

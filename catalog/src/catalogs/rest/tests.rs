@@ -1,80 +1,15 @@
 //! The client against a stub that answers as told, loses answers, and counts.
 
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex};
-
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
+mod keys;
 
 use super::*;
 use crate::error::Error;
 use crate::settings::Secret;
+use crate::testing::stub::{Step, Stub};
 use crate::testing::{name, swap};
 
-/// What the stub does with a request.
-enum Step {
-    Answer(u16, Value),
-    /// Closes the connection without an answer.
-    Hang,
-}
-
-/// A server of scripted answers; what it was asked, line and body.
-struct Stub {
-    uri: String,
-    asked: Arc<Mutex<Vec<String>>>,
-}
-
-impl Stub {
-    async fn start(steps: impl IntoIterator<Item = Step>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let uri = format!("http://{}/iceberg", listener.local_addr().unwrap());
-        let asked = Arc::new(Mutex::new(Vec::new()));
-        let mut steps: VecDeque<_> = steps.into_iter().collect();
-        let log = asked.clone();
-        tokio::spawn(async move {
-            while let Ok((mut connection, _)) = listener.accept().await {
-                let request = read(&mut connection).await;
-                log.lock().unwrap().push(request);
-                if let Some(Step::Answer(status, body)) = steps.pop_front() {
-                    let body = body.to_string();
-                    let answer = format!(
-                        "HTTP/1.1 {status} X\r\nContent-Type: application/json\r\nConnection: close\r\n\
-                         Content-Length: {}\r\n\r\n{body}",
-                        body.len()
-                    );
-                    let _ = connection.write_all(answer.as_bytes()).await;
-                }
-            }
-        });
-        Self { uri, asked }
-    }
-
-    fn settings(&self) -> RestSettings {
-        RestSettings { uri: self.uri.clone(), ..RestSettings::default() }
-    }
-
-    fn asked(&self) -> Vec<String> {
-        self.asked.lock().unwrap().clone()
-    }
-}
-
-/// A whole request as text.
-async fn read(connection: &mut tokio::net::TcpStream) -> String {
-    let mut text = String::new();
-    let mut buffer = [0; 4096];
-    loop {
-        let size = connection.read(&mut buffer).await.unwrap();
-        text.push_str(&String::from_utf8_lossy(&buffer[..size]));
-        let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
-        let length = head
-            .to_lowercase()
-            .lines()
-            .find_map(|line| Some(line.strip_prefix("content-length: ")?.to_owned()));
-        let length = length.map_or(0, |length| length.trim().parse::<usize>().unwrap());
-        if size == 0 || body.len() >= length {
-            return text;
-        }
-    }
+fn settings(stub: &Stub) -> RestSettings {
+    RestSettings { uri: stub.uri(), ..RestSettings::default() }
 }
 
 fn config() -> Step {
@@ -92,7 +27,7 @@ fn error(status: u16) -> Step {
 
 async fn swapped(step: Step) -> Result<SwapOutcome> {
     let stub = Stub::start([config(), step]).await;
-    let catalog = RestCatalog::open(&stub.settings()).await.unwrap();
+    let catalog = RestCatalog::open(&settings(&stub), None).await.unwrap();
     let outcome = catalog.swap(&[swap(&name("a.b.t"), "m0", "m1")]).await;
     let asked = stub.asked();
     assert_eq!(asked.len(), 2, "a change is sent once: {asked:?}");
@@ -119,11 +54,11 @@ async fn only_a_definite_answer_is_taken_for_one() {
 async fn several_tables_go_in_one_transaction_where_it_is_offered() {
     let both = [swap(&name("a.t"), "m0", "m1"), swap(&name("a.u"), "m0", "m1")];
     let stub = Stub::start([config(), error(409)]).await;
-    let catalog = RestCatalog::open(&stub.settings()).await.unwrap();
+    let catalog = RestCatalog::open(&settings(&stub), None).await.unwrap();
     assert!(matches!(catalog.swap(&both).await, Ok(SwapOutcome::Lost { .. })));
     assert!(stub.asked()[1].starts_with("POST /iceberg/v1/p/transactions/commit "));
     let stub = Stub::start([Step::Answer(200, json!({"defaults": {}, "overrides": {}}))]).await;
-    let catalog = RestCatalog::open(&stub.settings()).await.unwrap();
+    let catalog = RestCatalog::open(&settings(&stub), None).await.unwrap();
     let refused = catalog.swap(&both).await.unwrap_err().to_string();
     assert!(refused.contains("no transactions over several tables"), "{refused}");
     assert_eq!(stub.asked().len(), 1, "nothing was sent");
@@ -132,7 +67,7 @@ async fn several_tables_go_in_one_transaction_where_it_is_offered() {
 #[tokio::test]
 async fn a_question_is_asked_again_and_a_missing_thing_is_no_error() {
     let stub = Stub::start([config(), Step::Hang, error(503), error(404)]).await;
-    let catalog = RestCatalog::open(&stub.settings()).await.unwrap();
+    let catalog = RestCatalog::open(&settings(&stub), None).await.unwrap();
     assert!(catalog.table(&name("a.t")).await.unwrap().is_none());
     assert_eq!(stub.asked().len(), 4);
 }
@@ -143,8 +78,8 @@ async fn credentials_are_exchanged_and_a_refused_token_is_renewed_once() {
     let steps =
         [token("t1"), config(), error(401), token("t2"), error(404), error(401), token("t3"), error(401)];
     let stub = Stub::start(steps).await;
-    let settings = RestSettings { credential: Some(Secret::new("me:hush-hush")), ..stub.settings() };
-    let catalog = RestCatalog::open(&settings).await.unwrap();
+    let signing_in = RestSettings { credential: Some(Secret::new("me:hush-hush")), ..settings(&stub) };
+    let catalog = RestCatalog::open(&signing_in, None).await.unwrap();
     assert!(catalog.table(&name("a.t")).await.unwrap().is_none());
     let refused = catalog.table(&name("a.t")).await.unwrap_err().to_string();
     assert!(refused.contains("check the token") && !refused.contains("hush-hush"), "{refused}");
@@ -156,4 +91,51 @@ async fn credentials_are_exchanged_and_a_refused_token_is_renewed_once() {
     let bearer = |at: usize, token: &str| asked[at].contains(&format!("Bearer {token}"));
     assert!(bearer(1, "t1") && bearer(2, "t1") && bearer(4, "t2") && bearer(5, "t2") && bearer(7, "t3"));
     assert!(!format!("{catalog:?}").contains("hush-hush"));
+}
+
+#[tokio::test]
+async fn a_failing_token_server_is_an_outage_and_wrong_credentials_are_not() {
+    let signing_in =
+        |stub: &Stub| RestSettings { credential: Some(Secret::new("me:hush-hush")), ..settings(stub) };
+    let stub = Stub::start([error(500), error(503), error(500), error(500)]).await;
+    let away = RestCatalog::open(&signing_in(&stub), None).await.unwrap_err();
+    assert!(away.is_transient() && away.to_string().contains("the OAuth2 server answers 500"), "{away}");
+    assert_eq!(stub.asked().len(), 4, "a question is asked again");
+    let stub = Stub::start([error(401)]).await;
+    let wrong = RestCatalog::open(&signing_in(&stub), None).await.unwrap_err();
+    assert!(!wrong.is_transient() && !wrong.to_string().contains("hush-hush"), "{wrong}");
+    assert_eq!(stub.asked().len(), 1);
+    // A change whose token cannot be had was not sent, and may be tried later.
+    let token = Step::Answer(200, json!({"access_token": "t1", "expires_in": 3600}));
+    let stub = Stub::start([token, config(), error(401), error(503)]).await;
+    let catalog = RestCatalog::open(&signing_in(&stub), None).await.unwrap();
+    let unsent = catalog.swap(&[swap(&name("a.t"), "m0", "m1")]).await.unwrap_err();
+    assert!(unsent.is_transient(), "{unsent}");
+}
+
+#[tokio::test]
+async fn a_redirect_carries_no_credentials_elsewhere() {
+    let elsewhere = Stub::start([]).await;
+    let to: &'static str = format!("Location: {}\r\n", elsewhere.uri()).leak();
+    let stub = Stub::start([Step::Told(307, to, json!({}))]).await;
+    let signing_in = RestSettings { credential: Some(Secret::new("me:hush-hush")), ..settings(&stub) };
+    RestCatalog::open(&signing_in, None).await.unwrap_err();
+    let stub = Stub::start([config(), Step::Told(308, to, json!({}))]).await;
+    let with_token = RestSettings { token: Some(Secret::new("t")), ..settings(&stub) };
+    let catalog = RestCatalog::open(&with_token, None).await.unwrap();
+    catalog.table(&name("a.t")).await.unwrap_err();
+    assert!(elsewhere.asked().is_empty(), "{:?}", elsewhere.asked());
+}
+
+#[tokio::test]
+async fn a_server_that_asks_for_time_is_given_it() {
+    let busy = |status| Step::Told(status, "Retry-After: 1\r\n", json!({}));
+    for status in [429, 503] {
+        let stub = Stub::start([config(), busy(status), error(404)]).await;
+        let catalog = RestCatalog::open(&settings(&stub), None).await.unwrap();
+        let begun = tokio::time::Instant::now();
+        assert!(catalog.table(&name("a.t")).await.unwrap().is_none());
+        let waited = begun.elapsed();
+        assert!(waited >= std::time::Duration::from_millis(900), "{status}: {waited:?}");
+    }
 }
