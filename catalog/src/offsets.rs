@@ -28,6 +28,7 @@ use iceberg::spec::{Snapshot, TableMetadata};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+pub(crate) use self::history::held;
 use crate::error::{Error, Result};
 use crate::name::TableName;
 

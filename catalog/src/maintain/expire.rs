@@ -15,6 +15,7 @@
 //! | younger than `max_snapshot_age` and one of the newest `max_snapshots` | time travel |
 //! | followed by another one less than `reader_grace` ago | queries that began before |
 //! | an incremental model has read up to it, not longer than `consumer_lag_max` ago | the next build |
+//! | it tells where a topic stood, after another engine moved `main` ([`crate::offsets`]) | the next landing |
 //!
 //! A branch may have limits of its own. A tag keeps its snapshot. A snapshot that no branch has stays until
 //! it is older than `max_snapshot_age` and `reader_grace`.
@@ -33,6 +34,7 @@ use crate::changes::{ChangeOutcome, TableChange};
 use crate::error::{Error, Result};
 use crate::lake::Lake;
 use crate::name::TableName;
+use crate::offsets;
 use crate::refs;
 use crate::snapshot::TableSnapshot;
 
@@ -126,7 +128,7 @@ pub(super) fn choose(
         now.timestamp_millis().saturating_sub(i64::try_from(age.as_millis()).unwrap_or(i64::MAX))
     };
     let mut choice = Choice::default();
-    let mut kept = HashSet::new();
+    let mut kept = offsets::held(metadata, base.name())?;
     let mut in_a_branch = HashSet::new();
     for (name, reference) in refs::all(metadata)? {
         let Some(head) = metadata.snapshot_by_id(reference.snapshot_id) else { continue };

@@ -21,7 +21,7 @@
 //! An expired snapshot is passed by when an older one is in the history of `main`, which has no holes. Offsets
 //! without rows are in no summary: after a move they may be read again, and bring no row again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use iceberg::spec::{Snapshot, TableMetadata};
 
@@ -42,18 +42,11 @@ pub(super) fn on(
     main: Option<i64>,
 ) -> Result<Recorded> {
     let Some(recorded) = record.snapshot else { return Ok(record) };
-    if ancestry(metadata, main).any(|snapshot| snapshot.snapshot_id() == recorded) {
-        return Ok(record);
-    }
-    let kept: Vec<_> = ancestry(metadata, main).collect();
-    let mut away: Vec<_> = ancestry(metadata, Some(recorded)).collect();
+    let Some(Parting { kept, away, fork }) = part(metadata, recorded, main) else { return Ok(record) };
     let is_older = |snapshot: &&Snapshot| record.sequence.is_some_and(|at| snapshot.sequence_number() <= at);
-    if away.is_empty() && !kept.is_empty() && !kept.iter().any(is_older) {
+    if metadata.snapshot_by_id(recorded).is_none() && !kept.is_empty() && !kept.iter().any(is_older) {
         return Ok(record);
     }
-    let place = away.iter().position(|one| kept.iter().any(|other| other.snapshot_id() == one.snapshot_id()));
-    let fork = place.map(|place| away[place].snapshot_id());
-    away.truncate(place.unwrap_or(away.len()));
     // Without a fork the way back is known whole only from the first snapshot of all, to none at all.
     let from_first = away.last().is_some_and(|first| first.parent_snapshot_id().is_none());
     let known = fork.is_some() || (kept.is_empty() && from_first);
@@ -79,6 +72,45 @@ pub(super) fn on(
         sequence: main.map(|main| main.sequence_number()),
         ..record
     })
+}
+
+/// The snapshots that tell where to go on after `main` was moved: both ways to the fork. Once a commit has landed on
+/// the new history none is needed any more.
+pub(crate) fn held(metadata: &TableMetadata, table: &TableName) -> Result<HashSet<i64>> {
+    let mut held = HashSet::new();
+    for topic in super::topics(metadata.properties()) {
+        let record = super::recorded(metadata.properties(), table, &topic)?;
+        let Some(recorded) = record.and_then(|record| record.snapshot) else { continue };
+        if let Some(Parting { kept, away, fork }) = part(metadata, recorded, metadata.current_snapshot_id()) {
+            held.extend(away.iter().map(|snapshot| snapshot.snapshot_id()));
+            let beyond = kept.iter().take_while(|snapshot| Some(snapshot.snapshot_id()) != fork);
+            held.extend(beyond.map(|snapshot| snapshot.snapshot_id()).chain(fork));
+        }
+    }
+    Ok(held)
+}
+
+/// Two ways, newest first, as far as they are kept.
+struct Parting<'a> {
+    /// The history of `main`.
+    kept: Vec<&'a Snapshot>,
+    /// From the recorded snapshot back to the fork, which is left out.
+    away: Vec<&'a Snapshot>,
+    /// Where both meet; none when no such snapshot is left.
+    fork: Option<i64>,
+}
+
+/// The ways of `main` and of a recorded snapshot; none when `main` followed it.
+fn part(metadata: &TableMetadata, recorded: i64, main: Option<i64>) -> Option<Parting<'_>> {
+    if ancestry(metadata, main).any(|snapshot| snapshot.snapshot_id() == recorded) {
+        return None;
+    }
+    let kept: Vec<_> = ancestry(metadata, main).collect();
+    let mut away: Vec<_> = ancestry(metadata, Some(recorded)).collect();
+    let place = away.iter().position(|one| kept.iter().any(|other| other.snapshot_id() == one.snapshot_id()));
+    let fork = place.map(|place| away[place].snapshot_id());
+    away.truncate(place.unwrap_or(away.len()));
+    Some(Parting { kept, away, fork })
 }
 
 /// A snapshot and those it follows, newest first, as far as they are kept.

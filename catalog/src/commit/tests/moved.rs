@@ -6,6 +6,7 @@ use iceberg::spec::{MAIN_BRANCH, SnapshotReference, SnapshotRetention};
 use super::*;
 use crate::fixture::{at, ids, lake, orders, staged, token};
 use crate::lake::Lake;
+use crate::maintain::{self, Cursors, Policy};
 use crate::testing::change_from_outside;
 
 /// Lands the rows `[start, end)` with their offsets; the number names the commit.
@@ -139,4 +140,26 @@ async fn progress_without_rows_goes_with_the_rows_before_it() {
     assert_eq!(next(lake).await, 20, "no row of offsets 10 to 20 is missing");
     move_main(lake, before).await;
     assert_eq!(next(lake).await, 0);
+}
+
+#[tokio::test]
+async fn our_expiry_keeps_what_tells_where_to_go_on() {
+    let fixture = lake().await;
+    let lake = &fixture.lake;
+    orders(lake, "orders", vec![], &[]).await;
+    foreign(lake, 1).await;
+    let before = foreign(lake, 2).await;
+    let first = landed(lake, 3, 0, 10).await;
+    let second = landed(lake, 4, 10, 20).await;
+    move_main(lake, before).await;
+    let now = at(1_000_000_000);
+    let (table, policy, cursors) = (name("orders"), Policy::default(), Cursors::default());
+    let expire = || maintain::expire(lake, &table, &policy, &cursors, now, false);
+    assert_eq!(expire().await.unwrap().snapshots, 1, "the one before the fork");
+    assert_eq!(next(lake).await, 0);
+    landed(lake, 5, 0, 20).await;
+    expire().await.unwrap();
+    let left = lake.load(&table).await.unwrap();
+    assert!([first, second].iter().all(|id| left.metadata().snapshot_by_id(*id).is_none()));
+    assert_eq!(next(lake).await, 20);
 }
