@@ -164,6 +164,11 @@ async fn list(lake: &Lake, folder: &Path, others: &[Path], cutoff: DateTime<Utc>
 
 fn is_known(path: &Path) -> bool {
     let name = path.filename().unwrap_or_default();
+    // On a local disk, a file that was never completed: a name, `#` and a number.
+    let name = match name.rsplit_once('#') {
+        Some((name, number)) if number.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => name,
+    };
     let packed = name.strip_suffix(".gz").unwrap_or(name);
     let packed_inside = name.ends_with(".gz.metadata.json");
     packed_inside || KINDS.iter().any(|kind| packed.ends_with(kind))

@@ -7,6 +7,7 @@ use uuid::Uuid;
 use super::*;
 use crate::fixture::{ids, lake, objects, orders};
 use crate::maintain::orphans as removal;
+use crate::testing::local_lake;
 
 /// Later than any file of a test by every clock: the store's own decides.
 fn far() -> (DateTime<Utc>, Uuid) {
@@ -54,6 +55,25 @@ async fn what_a_snapshot_or_the_log_leads_to_stays() {
     );
     assert_eq!(objects(lake, ".clock").await.len(), 0);
     assert_eq!(ids(&old).await, [1], "time travel still works");
+}
+
+#[tokio::test]
+async fn unfinished_files_of_a_killed_writer_go_from_a_disk() {
+    let fixture = local_lake().await;
+    let lake = &fixture.lake;
+    let table = orders(lake, "orders", vec![], &[]).await;
+    let folder = std::path::PathBuf::from(table.metadata().location().trim_start_matches("file://"));
+    let left = |name: &str| folder.join(name);
+    std::fs::create_dir_all(left("data/day=1")).unwrap();
+    // So the library names a file until it is complete.
+    for name in ["data/day=1/left.parquet#1", "metadata/left-m0.avro#12", "notes.txt#1"] {
+        std::fs::write(left(name), "half").unwrap();
+    }
+    let removed = remove(lake, &no_grace()).await;
+    assert_eq!(removed, Orphans { files: 2, bytes: 8, left: 0, unknown: 1 });
+    assert!(!left("data/day=1/left.parquet#1").exists() && !left("metadata/left-m0.avro#12").exists());
+    assert!(left("notes.txt#1").exists());
+    assert_eq!(remove(lake, &no_grace()).await.files, 0);
 }
 
 #[tokio::test]
