@@ -25,6 +25,7 @@ mod changes;
 mod clients;
 mod compose;
 mod demo;
+mod foreign;
 mod interop;
 mod judge;
 mod kill_points;
