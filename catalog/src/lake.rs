@@ -10,6 +10,7 @@
 //!   the catalog, and a read of the store only when the table changed.
 
 use std::io::Read;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -294,6 +295,7 @@ impl Lake {
         }
         let json = self.read_json(location).await?;
         let metadata: TableMetadata = parse(location, &json)?;
+        schema::check_defaults(&json, &metadata)?;
         self.check(&metadata)?;
         let metadata = Arc::new(metadata);
         let weight = u32::try_from(json.len()).unwrap_or(u32::MAX);
@@ -384,7 +386,11 @@ impl Lake {
 
 /// Parses a metadata file; what it says about itself is checked by the library while parsing.
 fn parse<T: serde::de::DeserializeOwned>(location: &str, json: &[u8]) -> Result<T> {
-    serde_json::from_slice(json).map_err(|error| damaged(location, error.to_string()))
+    // The library takes some of what it parses for granted; a damaged file must not end the program.
+    match catch_unwind(AssertUnwindSafe(|| serde_json::from_slice(json))) {
+        Ok(parsed) => parsed.map_err(|error| damaged(location, error.to_string())),
+        Err(_) => Err(damaged(location, "the decoder stopped at it".to_owned())),
+    }
 }
 
 fn damaged(location: &str, fact: String) -> Error {

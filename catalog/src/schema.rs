@@ -34,6 +34,10 @@ use parquet::arrow::PARQUET_FIELD_ID_META_KEY;
 
 use crate::error::{Error, Result};
 
+mod defaults;
+
+pub(crate) use defaults::{check_defaults, check_raw_defaults};
+
 /// The metadata key of a column's description.
 const DOC_KEY: &str = "doc";
 
@@ -159,17 +163,17 @@ fn unsupported(path: &str, fact: String) -> Error {
     Error::Schema { subject: format!("column `{path}`"), fact, remedy }
 }
 
-/// Refuses what a (foreign) schema has and a reader here would get wrong: types that Arrow cannot hold, and defaults
-/// for rows that are older than their column. What passes, [`to_arrow`] converts.
+/// Refuses what a (foreign) schema has and a reader here would get wrong: types that Arrow cannot hold, and
+/// nested defaults for older rows. What passes, [`to_arrow`] converts.
 pub(crate) fn check(schema: &Schema) -> Result<()> {
     schema.as_struct().fields().iter().try_for_each(|field| check_field(field, field.name.clone()))
 }
 
 fn check_field(field: &NestedField, path: String) -> Result<()> {
-    if field.initial_default.is_some() {
+    if field.initial_default.is_some() && !field.field_type.is_primitive() {
         return Err(Error::Schema {
             subject: format!("column `{path}`"),
-            fact: "it has a default for older rows, which would be read as null".to_owned(),
+            fact: format!("its default for older rows is a {}, which is not understood", field.field_type),
             remedy: "read the table with the engine that wrote it",
         });
     }

@@ -190,7 +190,7 @@ impl LakeTable {
         let scan = FileScanConfigBuilder::new(self.engine.store_url().clone(), Arc::new(source))
             .with_file_groups(parts)
             .with_projection_indices(Some(projection.to_vec()))?
-            .with_expr_adapter(Some(Arc::new(FieldIds)))
+            .with_expr_adapter(Some(Arc::new(FieldIds::of(&self.reading.table))))
             .build();
         Ok(DataSourceExec::from_data_source(scan))
     }
@@ -289,7 +289,7 @@ impl TableProvider for LakeTable {
             .with_statistics(of_table)
             .with_projection_indices(projection.cloned())?
             .with_limit(limit)
-            .with_expr_adapter(Some(Arc::new(FieldIds)))
+            .with_expr_adapter(Some(Arc::new(FieldIds::of(&self.reading.table))))
             .build();
         Ok(DataSourceExec::from_data_source(scan))
     }

@@ -6,6 +6,7 @@ mod compacted;
 mod cut_short;
 mod damaged;
 mod deleted;
+mod foreign_schemas;
 mod hostile;
 mod pruning;
 mod readings;

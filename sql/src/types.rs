@@ -14,15 +14,30 @@ use datafusion::error::Result;
 pub(crate) const FIELD_ID: &str = "PARQUET:field_id";
 
 /// The schema as the engine works with it: texts and binaries of columns are views, which it reads, compares
-/// and groups a quarter faster. What is nested stays as it is.
+/// and groups a quarter faster. What is nested has no metadata: the engine takes types that differ in it for
+/// different ones, and loses it when it makes values of its own. The ids inside stay known to `scan::fields`.
 pub(crate) fn view_schema(schema: &Schema) -> SchemaRef {
     let view = |field: &FieldRef| match field.data_type() {
         DataType::Utf8 => Arc::new(field.as_ref().clone().with_data_type(DataType::Utf8View)),
         DataType::Binary => Arc::new(field.as_ref().clone().with_data_type(DataType::BinaryView)),
+        nested if nested.is_nested() => Arc::new(field.as_ref().clone().with_data_type(bare_type(nested))),
         _ => Arc::clone(field),
     };
     let fields: Vec<FieldRef> = schema.fields().iter().map(view).collect();
     Arc::new(Schema::new_with_metadata(fields, schema.metadata().clone()))
+}
+
+/// The type of a table's column without the metadata of what is inside it.
+pub(crate) fn bare_type(data_type: &DataType) -> DataType {
+    let bare = |field: &FieldRef| {
+        Arc::new(Field::new(field.name(), bare_type(field.data_type()), field.is_nullable()))
+    };
+    match data_type {
+        DataType::Struct(fields) => DataType::Struct(fields.iter().map(bare).collect()),
+        DataType::List(element) => DataType::List(bare(element)),
+        DataType::Map(entries, sorted) => DataType::Map(bare(entries), *sorted),
+        other => other.clone(),
+    }
 }
 
 /// The schema as clients see it: same names and order, plain types, no field ids.

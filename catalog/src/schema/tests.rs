@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Fields, IntervalUnit, Schema as ArrowSchema, TimeUnit};
-use iceberg::spec::{Literal, NestedField, PrimitiveType, Schema, StructType, Type};
+use iceberg::spec::{ListType, Literal, NestedField, PrimitiveType, Schema, StructType, Type};
 
 use super::{check, to_arrow, to_iceberg};
 use crate::create::first_metadata;
@@ -163,11 +163,16 @@ fn a_foreign_type_that_is_too_wide_is_refused() {
 }
 
 #[test]
-fn a_default_for_older_rows_is_refused_at_any_depth() {
-    let number = Type::Primitive(PrimitiveType::Long);
-    let inner = NestedField::optional(2, "inner", number).with_initial_default(Literal::long(7));
-    let outer = NestedField::optional(1, "outer", Type::Struct(StructType::new(vec![inner.into()])));
-    let schema = Schema::builder().with_fields([outer.into()]).build().unwrap();
-    let error = check(&schema).unwrap_err().to_string();
+fn a_default_for_older_rows_is_refused_where_it_is_no_single_value() {
+    let long = || Type::Primitive(PrimitiveType::Long);
+    let with = |inner: NestedField| {
+        let outer = NestedField::optional(1, "outer", Type::Struct(StructType::new(vec![inner.into()])));
+        Schema::builder().with_fields([outer.into()]).build().unwrap()
+    };
+    check(&with(NestedField::optional(2, "inner", long()).with_initial_default(Literal::long(7)))).unwrap();
+    let list = Type::List(ListType::new(NestedField::list_element(3, long(), false).into()));
+    let default = Literal::List(vec![Some(Literal::long(7))]);
+    let error = check(&with(NestedField::optional(2, "inner", list).with_initial_default(default)));
+    let error = error.unwrap_err().to_string();
     assert!(error.contains("column `outer.inner`") && error.contains("default"), "{error}");
 }

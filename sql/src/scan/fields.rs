@@ -5,129 +5,184 @@
 //! |---|---|
 //! | the id under another name or place | that column |
 //! | the id with a narrower type | the column, widened |
-//! | no such id | null |
+//! | no such id | the column's default for older rows (`defaults`), else null |
 //! | an id the table no longer has | nothing |
-//! | no ids at all (imported files) | columns by name |
+//! | no ids at all (imported files) | columns by the table's name mapping (`mapped`); without one it is refused |
 //!
-//! Inside structs ids must agree with names: a nested rename is refused, never guessed.
+//! The same holds at every level of nesting (`fit`). A file that does not fit is an error only for who asks for the
+//! column that does not, and the error names the file.
 
-use std::collections::HashMap;
+use std::fmt;
 use std::sync::Arc;
 
-use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
+use datafusion::arrow::datatypes::{Field, FieldRef, Schema, SchemaRef};
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
-use datafusion::error::Result;
+use datafusion::error::{DataFusionError, Result};
 use datafusion::physical_expr::PhysicalExpr;
-use datafusion::physical_expr::expressions::Column;
-use datafusion::physical_expr_adapter::{
-    DefaultPhysicalExprAdapterFactory, PhysicalExprAdapter, PhysicalExprAdapterFactory,
-};
+use datafusion::physical_expr::expressions::{CastColumnExpr, Column, lit};
+use datafusion::physical_expr_adapter::{PhysicalExprAdapter, PhysicalExprAdapterFactory};
+use sluice_catalog::TableSnapshot;
 
-use crate::error::{Complaint, Error};
-use crate::types::FIELD_ID;
+use super::defaults::Defaults;
+use super::fit::{Fit, Fitted, place};
+use super::mapped::{Names, unidentified};
+use crate::types::{FIELD_ID, bare_type};
 
-/// Makes the mapping of each file.
-#[derive(Debug)]
-pub(crate) struct FieldIds;
+/// Makes the mapping of each file of a table.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct FieldIds {
+    known: Arc<Known>,
+    names: Names,
+}
 
-/// The mapping of one file: names are the table's while expressions are fitted, the file's when it is read.
+/// What the table says of its columns besides their types.
+#[derive(Clone, Debug, Default)]
+struct Known {
+    defaults: Defaults,
+    /// The nested columns with the ids inside them, which the engine's schema has not; of every schema that the
+    /// table keeps, the one that is read first.
+    nested: Vec<FieldRef>,
+}
+
+impl FieldIds {
+    pub(crate) fn of(table: &TableSnapshot) -> Self {
+        let schemas = std::iter::once(table.schema()).chain(table.schemas().into_iter().map(|(_, of)| of));
+        let nested = schemas.flat_map(|schema| nested(&schema)).collect();
+        let known = Known { defaults: Defaults::of(table), nested };
+        Self { known: Arc::new(known), names: Names::of(table) }
+    }
+}
+
+#[cfg(test)]
+impl FieldIds {
+    /// The mapping of files for a table with this schema, which has neither defaults nor a name mapping.
+    pub(super) fn of_schema(schema: &Schema) -> Self {
+        let known = Known { nested: nested(schema), ..Known::default() };
+        Self { known: Arc::new(known), ..Self::default() }
+    }
+}
+
+fn nested(schema: &Schema) -> Vec<FieldRef> {
+    schema.fields().iter().filter(|field| field.data_type().is_nested()).cloned().collect()
+}
+
+/// Why the rows of a file cannot be read under the table's schema.
+#[derive(Clone, Debug)]
+pub(super) struct Misfit {
+    /// The column, and the path inside it.
+    column: Vec<String>,
+    fact: String,
+    remedy: &'static str,
+}
+
+impl Misfit {
+    pub(super) fn new(fact: String) -> Self {
+        let remedy = "read the table with the engine that wrote the file, or let that engine rewrite it";
+        Self { column: Vec::new(), fact, remedy }
+    }
+
+    pub(super) fn remedy(self, remedy: &'static str) -> Self {
+        Self { remedy, ..self }
+    }
+
+    /// The same, found inside `field`.
+    pub(super) fn inside(mut self, field: &str) -> Self {
+        self.column.insert(0, field.to_owned());
+        self
+    }
+
+    /// What to do about it.
+    pub(super) fn cure(&self) -> &'static str {
+        self.remedy
+    }
+}
+
+impl fmt::Display for Misfit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.column.as_slice() {
+            [] => f.write_str(&self.fact),
+            column => write!(f, "column `{}`: {}", column.join("."), self.fact),
+        }
+    }
+}
+
+impl std::error::Error for Misfit {}
+
+/// On its way to where the file's name is known (`source`).
+impl From<Misfit> for DataFusionError {
+    fn from(misfit: Misfit) -> Self {
+        Self::External(Box::new(misfit))
+    }
+}
+
+/// The mapping of one file.
 #[derive(Debug)]
 struct Mapping {
-    by_table_names: Arc<dyn PhysicalExprAdapter>,
+    table: SchemaRef,
     file: SchemaRef,
+    /// The file's schema with field ids; and whether they are its own.
+    identified: Result<(SchemaRef, bool), Misfit>,
+    known: Arc<Known>,
 }
 
 impl PhysicalExprAdapterFactory for FieldIds {
     fn create(&self, table: SchemaRef, file: SchemaRef) -> Result<Arc<dyn PhysicalExprAdapter>> {
-        let renamed = Arc::new(under_table_names(&table, &file)?);
-        let by_table_names = DefaultPhysicalExprAdapterFactory.create(table, renamed)?;
-        Ok(Arc::new(Mapping { by_table_names, file }))
+        let identified = match unidentified(file.fields()) {
+            true => self.names.identify(&file).map(|schema| (Arc::new(schema), false)),
+            false => Ok((Arc::clone(&file), true)),
+        };
+        Ok(Arc::new(Mapping { table, file, identified, known: Arc::clone(&self.known) }))
     }
 }
 
 impl PhysicalExprAdapter for Mapping {
     fn rewrite(&self, expr: Arc<dyn PhysicalExpr>) -> Result<Arc<dyn PhysicalExpr>> {
-        let fitted = self.by_table_names.rewrite(expr)?;
-        fitted
-            .transform(|part| {
-                let Some(column) = part.as_any().downcast_ref::<Column>() else {
-                    return Ok(Transformed::no(part));
-                };
-                let name = self.file.field(column.index()).name();
-                if name == column.name() {
-                    return Ok(Transformed::no(part));
-                }
-                Ok(Transformed::yes(Arc::new(Column::new(name, column.index()))))
-            })
-            .data()
+        expr.transform(|part| match part.as_any().downcast_ref::<Column>() {
+            Some(column) => Ok(Transformed::yes(self.column(column.name())?)),
+            None => Ok(Transformed::no(part)),
+        })
+        .data()
     }
 }
 
-/// The file's schema with each column under the name that the table has for its id.
-fn under_table_names(table: &Schema, file: &Schema) -> Result<Schema> {
-    if file.fields().iter().all(|field| id(field).is_none()) {
-        return Ok(file.clone());
+impl Mapping {
+    /// A column of the table, made from the file.
+    fn column(&self, name: &str) -> Result<Arc<dyn PhysicalExpr>> {
+        let ours = &self.table.fields()[self.table.index_of(name)?];
+        Ok(self.found(ours).map_err(|misfit| misfit.inside(ours.name()))?)
     }
-    let columns: HashMap<i32, &FieldRef> =
-        table.fields().iter().filter_map(|field| id(field).map(|id| (id, field))).collect();
-    let fields = file.fields().iter().enumerate().map(|(index, field)| {
-        match id(field).and_then(|id| columns.get(&id)) {
-            Some(column) => {
-                agree(column, field)?;
-                Ok(field.as_ref().clone().with_name(column.name()))
-            }
-            // No SQL name holds a NUL, so this one is never asked for.
-            None => Ok(field.as_ref().clone().with_name(format!("\0{index}"))),
+
+    fn found(&self, ours: &FieldRef) -> Result<Arc<dyn PhysicalExpr>, Misfit> {
+        let (identified, own) = self.identified.as_ref().map_err(Misfit::clone)?;
+        let fill = |field: &Field| self.known.defaults.fill(field);
+        let Some(at) = place(identified.fields(), ours, *own)? else {
+            return Ok(lit(fill(ours)?));
+        };
+        let theirs = &identified.fields()[at];
+        let column: Arc<dyn PhysicalExpr> = Arc::new(Column::new(self.file.field(at).name(), at));
+        Ok(match Fit::of(theirs, self.known.with_ids(ours)?, *own, &fill)? {
+            Fit::Same => column,
+            Fit::Cast => Arc::new(CastColumnExpr::new(column, Arc::clone(theirs), Arc::clone(ours), None)),
+            fit => Arc::new(Fitted::new(column, fit, Arc::clone(ours))),
+        })
+    }
+}
+
+impl Known {
+    /// The column with the ids of what is inside it.
+    fn with_ids<'a>(&'a self, column: &'a FieldRef) -> Result<&'a FieldRef, Misfit> {
+        if !column.data_type().is_nested() {
+            return Ok(column);
         }
-    });
-    Ok(Schema::new(fields.collect::<Result<Vec<Field>>>()?))
+        let same = |field: &&FieldRef| {
+            field_id(field) == field_id(column)
+                && bare_type(field.data_type()) == bare_type(column.data_type())
+        };
+        let known = self.nested.iter().find(same);
+        known.ok_or_else(|| Misfit::new("no schema of the table has it under this type".to_owned()))
+    }
 }
 
-fn id(field: &Field) -> Option<i32> {
+pub(super) fn field_id(field: &Field) -> Option<i32> {
     field.metadata().get(FIELD_ID)?.parse().ok()
-}
-
-/// Checks that what is nested in both has the same names for the same ids.
-fn agree(column: &FieldRef, field: &FieldRef) -> Result<()> {
-    match (column.data_type(), field.data_type()) {
-        (DataType::Struct(ours), DataType::Struct(theirs)) => {
-            for our in ours {
-                let same_id = theirs.iter().find(|their| id(their) == id(our));
-                let same_name = theirs.iter().find(|their| their.name() == our.name());
-                match (same_id, same_name) {
-                    (Some(by_id), Some(by_name)) if by_id.name() == by_name.name() => agree(our, by_id)?,
-                    (None, None) => {}
-                    _ => return Err(nested(column, our).into()),
-                }
-            }
-            Ok(())
-        }
-        (DataType::List(ours), DataType::List(theirs))
-        | (DataType::Map(ours, _), DataType::Map(theirs, _)) => inside_lists(column, ours, theirs),
-        _ => Ok(()),
-    }
-}
-
-/// Inside lists and maps the engine fits structs by position, so nothing may have changed.
-fn inside_lists(column: &FieldRef, ours: &FieldRef, theirs: &FieldRef) -> Result<()> {
-    match (ours.data_type(), theirs.data_type()) {
-        (DataType::Struct(our), DataType::Struct(their)) => {
-            let same = our.len() == their.len() && our.iter().zip(their).all(|(a, b)| id(a) == id(b));
-            if !same {
-                return Err(nested(column, ours).into());
-            }
-            our.iter().zip(their).try_for_each(|(a, b)| agree(a, b))
-        }
-        (DataType::List(our), DataType::List(their)) => inside_lists(column, our, their),
-        _ => Ok(()),
-    }
-}
-
-fn nested(column: &Field, part: &Field) -> Error {
-    let message = format!(
-        "`{}` inside column `{}` was renamed or changed after a file was written",
-        part.name(),
-        column.name()
-    );
-    Error::Unsupported(Complaint::new(message).remedy("rewrite the table's older files, or undo the change"))
 }

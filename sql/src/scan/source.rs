@@ -36,6 +36,7 @@ use crate::error::{Complaint, Error};
 use crate::scan::deletes::Reading;
 use crate::scan::deletes::keys::KeyDeletes;
 use crate::scan::deletes::positions::{PositionCache, access_plan};
+use crate::scan::fields::Misfit;
 
 /// Parquet files with deletes; clones share what was read.
 #[derive(Clone)]
@@ -261,6 +262,16 @@ fn with_name(path: &str, error: DataFusionError) -> DataFusionError {
         DataFusionError::ParquetError(cause) => unreadable(path, cause),
         DataFusionError::ArrowError(cause, _) if matches!(*cause, ArrowError::ParquetError(_)) => {
             unreadable(path, cause)
+        }
+        DataFusionError::External(cause) => match cause.downcast::<Misfit>() {
+            Ok(misfit) => {
+                let message = format!("the data file {path} cannot be read: {misfit}");
+                Error::Unsupported(Complaint::new(message).remedy(misfit.cure())).into()
+            }
+            Err(other) => DataFusionError::External(other),
+        },
+        DataFusionError::Context(context, inner) => {
+            DataFusionError::Context(context, Box::new(with_name(path, *inner)))
         }
         other => other,
     }

@@ -150,7 +150,9 @@ fn null_counts_that_do_not_cover_the_file_are_ignored() {
 }
 
 fn rewritten(table: Schema, file: Schema, column: Column) -> Result<String, String> {
-    let mapping = FieldIds.create(Arc::new(table), Arc::new(file)).map_err(|error| error.to_string())?;
+    let mapping = FieldIds::of_schema(&table)
+        .create(Arc::new(table), Arc::new(file))
+        .map_err(|error| error.to_string())?;
     let column: Arc<dyn PhysicalExpr> = Arc::new(column);
     mapping.rewrite(column).map(|expr| expr.to_string()).map_err(|error| error.to_string())
 }
@@ -168,19 +170,33 @@ fn columns_are_named_as_in_the_file() {
 }
 
 #[test]
-fn a_file_without_ids_is_read_by_name() {
+fn a_file_without_ids_is_not_read_by_guessing() {
     let file =
         Schema::new(vec![Field::new("s", DataType::Utf8, true), Field::new("n", DataType::Int64, true)]);
-    assert_eq!(rewritten(table(), file, Column::new("n", 1)).unwrap(), "n@1");
+    let refused = rewritten(table(), file, Column::new("n", 1)).unwrap_err();
+    assert!(refused.contains("column `n`: the file has no field ids"), "{refused}");
 }
 
 #[test]
-fn a_nested_rename_is_refused() {
-    let of = |name: &str| {
-        let inner = with_id(Field::new(name, DataType::Int64, true), 6);
+fn a_column_that_may_be_one_without_an_id_is_not_null() {
+    let file = Schema::new(vec![
+        with_id(Field::new("n", DataType::Int64, true), 2),
+        Field::new("s", DataType::Utf8, true),
+    ]);
+    assert_eq!(rewritten(table(), file.clone(), Column::new("n", 1)).unwrap(), "n@0");
+    let refused = rewritten(table(), file, Column::new("s", 3)).unwrap_err();
+    assert!(refused.contains("`s` is not among the field ids"), "{refused}");
+}
+
+#[test]
+fn what_is_nested_is_fitted_by_its_ids() {
+    let of = |name: &str, data_type: DataType| {
+        let inner = with_id(Field::new(name, data_type, true), 6);
         Schema::new(vec![with_id(Field::new("st", DataType::Struct(vec![inner].into()), true), 5)])
     };
-    let refused = rewritten(of("new"), of("old"), Column::new("st", 0)).unwrap_err();
-    assert!(refused.contains("`new` inside column `st` was renamed"), "{refused}");
-    assert_eq!(rewritten(of("same"), of("same"), Column::new("st", 0)).unwrap(), "st@0");
+    let read = |file| rewritten(of("same", DataType::Int64), file, Column::new("st", 0));
+    assert_eq!(read(of("old", DataType::Int64)).unwrap(), "st@0 AS st");
+    let list = DataType::List(Arc::new(Field::new("element", DataType::Int64, true)));
+    let refused = read(of("old", list)).unwrap_err();
+    assert!(refused.contains("column `st.same`: it is of type List"), "{refused}");
 }

@@ -44,6 +44,7 @@ use crate::error::{Complaint, Error, Result};
 use crate::scan::rows::NumberedTable;
 use crate::statement::type_parameters;
 use crate::table::{LakeTable, Reading};
+use crate::types::bare_type;
 
 /// A file of which at most one row in so many goes keeps its place, and gets deletes of positions.
 const ROWS_PER_DELETE: u64 = 100;
@@ -103,10 +104,10 @@ fn cast(plan: LogicalPlan, table: &TableSnapshot) -> Result<LogicalPlan> {
         return Err(Error::Internal(Complaint::new("a change was planned as something else")));
     };
     let schema = table.schema();
-    let types = schema.fields().iter().map(|field| field.data_type());
+    let types = schema.fields().iter().map(|field| bare_type(field.data_type()));
     let mut cast: Vec<Expr> = expr.iter().take(2).cloned().collect();
     for (expr, (data_type, field)) in expr.into_iter().skip(2).zip(types.zip(schema.fields())) {
-        let value = Expr::Cast(Cast::new(Box::new(expr.unalias()), data_type.clone()));
+        let value = Expr::Cast(Cast::new(Box::new(expr.unalias()), data_type));
         cast.push(value.alias(field.name()));
     }
     Ok(LogicalPlan::Projection(Projection::try_new(cast, input)?))

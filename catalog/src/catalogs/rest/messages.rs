@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use iceberg::spec::{TableMetadata, ViewMetadata};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::super::{Entry, Kind, State};
 use crate::name::TableName;
+use crate::schema::check_raw_defaults;
 
 /// `{"namespace": [...], "name": ...}`.
 pub(super) fn identifier(name: &TableName) -> Value {
@@ -53,8 +55,9 @@ pub(super) fn create_view(name: &TableName, metadata: &ViewMetadata) -> Value {
 
 /// A table as it was loaded or committed.
 pub(super) fn entry(answer: Value) -> Result<Entry, String> {
-    let (location, metadata) = parts(answer)?;
-    let metadata: TableMetadata = serde_json::from_value(metadata).map_err(|error| error.to_string())?;
+    let (location, raw) = parts(answer)?;
+    let metadata = TableMetadata::deserialize(&raw).map_err(|error| error.to_string())?;
+    check_raw_defaults(&raw, &metadata).map_err(|error| error.to_string())?;
     Ok(Entry { kind: Kind::Table, location, state: Some(State::Table(Arc::new(metadata))) })
 }
 
