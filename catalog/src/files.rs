@@ -17,12 +17,13 @@ use std::sync::Arc;
 use futures::{StreamExt, TryStreamExt};
 use iceberg::spec::{
     DataContentType, DataFile, DataFileFormat, ManifestContentType, ManifestEntry, ManifestEntryRef,
-    ManifestFile, ManifestList, Operation, Snapshot,
+    ManifestFile, Operation, Snapshot,
 };
 use moka::future::Cache;
 
 use crate::error::{Error, Result};
 use crate::lake::Lake;
+use crate::manifest;
 use crate::snapshot::TableSnapshot;
 
 mod deletes;
@@ -113,7 +114,7 @@ impl Manifests {
                 "the manifest is encrypted".into(),
             ));
         }
-        let content = manifest.load_manifest(&self.table.lake().inner().file_io).await;
+        let content = manifest::read(&self.table.lake().inner().file_io, manifest).await;
         let content = content.map_err(|source| Error::Iceberg {
             subject: format!("manifest {location}"),
             source: Box::new(source),
@@ -193,12 +194,9 @@ fn appends_since(table: &TableSnapshot, since: i64) -> Option<Vec<(&Snapshot, Ha
 async fn list(table: &TableSnapshot, snapshot: &Snapshot) -> Result<Vec<ManifestFile>> {
     let location = snapshot.manifest_list();
     let bytes = table.lake().inner().storage.read_object(location).await?;
-    let list = ManifestList::parse_with_version(&bytes, table.metadata().format_version());
-    let list = list.map_err(|source| Error::Iceberg {
-        subject: format!("manifest list {location}"),
-        source: Box::new(source),
-    })?;
-    Ok(list.consume_entries().into_iter().collect())
+    manifest::parse_list(&bytes, snapshot, table.metadata().format_version()).map_err(|source| {
+        Error::Iceberg { subject: format!("manifest list {location}"), source: Box::new(source) }
+    })
 }
 
 /// The wanted files of the manifests, in their order.
@@ -231,7 +229,7 @@ async fn read(lake: &Lake, table: &str, manifest: ManifestFile) -> Result<Arc<Ve
     if manifest.key_metadata.is_some() {
         return Err(refused(table, location, "the manifest is encrypted".to_owned()));
     }
-    let content = manifest.load_manifest(&lake.inner().file_io).await;
+    let content = manifest::read(&lake.inner().file_io, &manifest).await;
     let content = content.map_err(|source| Error::Iceberg {
         subject: format!("manifest {location}"),
         source: Box::new(source),

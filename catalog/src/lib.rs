@@ -23,6 +23,7 @@ mod fixture;
 mod lake;
 mod local_store;
 pub mod maintain;
+mod manifest;
 mod name;
 mod names;
 mod offsets;

@@ -25,6 +25,8 @@ mod tests;
 
 pub use consumers::{CURSOR, Cursors};
 pub use expire::{Expired, expire};
+#[cfg(test)]
+pub(crate) use orphans::remove;
 pub use orphans::{Orphans, remove_orphans};
 pub use plan::{Job, jobs};
 pub use policy::Policy;

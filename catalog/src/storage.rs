@@ -2,8 +2,8 @@
 //!
 //! The library reads and writes metadata, manifest lists and manifests through [`LakeStorage`]. Every path
 //! goes through the warehouse check, and nothing larger than [`OBJECT_BYTES_MAX`] is read into memory: a
-//! manifest of that size is damaged, or someone's attack. Data files do not pass here; their writers and
-//! readers stream through the client itself.
+//! manifest of that size is damaged, or someone's attack. What is Avro is walked (`manifest::avro`) before the library
+//! decodes it. Data files do not pass here; their writers and readers stream through the client itself.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -22,6 +22,7 @@ use object_store::{ObjectStore, ObjectStoreExt};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::error::{Error, Result};
+use crate::manifest::avro;
 use crate::store::failed;
 use crate::warehouse::Warehouse;
 
@@ -48,12 +49,26 @@ impl LakeStorage {
     /// Reads a whole object.
     ///
     /// # Errors
-    /// Outside the warehouse, missing, larger than [`OBJECT_BYTES_MAX`], or not readable.
+    /// Outside the warehouse, missing, larger than [`OBJECT_BYTES_MAX`], not readable, or damaged Avro.
     pub(crate) async fn read_object(&self, location: &str) -> Result<Bytes> {
         let path = self.warehouse.object_path(location)?;
         let object = self.store.get(&path).await.map_err(|error| failed("read", location, &error))?;
         check_size(location, object.meta.size)?;
-        object.bytes().await.map_err(|error| failed("read", location, &error))
+        let size = object.meta.size;
+        let bytes = object.bytes().await.map_err(|error| failed("read", location, &error))?;
+        let fault = match avro::is_avro(&bytes) {
+            _ if bytes.len() as u64 != size => Some(format!("{} of {size} bytes came", bytes.len()).into()),
+            true => avro::check(&bytes).err(),
+            false => None,
+        };
+        match fault {
+            None => Ok(bytes),
+            Some(fault) => Err(Error::File {
+                subject: location.to_owned(),
+                fact: format!("it is damaged: {fault}"),
+                remedy: "restore the file, or roll the table back to a state without it",
+            }),
+        }
     }
 
     fn path(&self, location: &str) -> IcebergResult<Path> {

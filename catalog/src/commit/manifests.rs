@@ -9,8 +9,8 @@ use std::sync::Arc;
 use futures::{StreamExt, TryStreamExt, stream};
 use iceberg::io::FileIO;
 use iceberg::spec::{
-    DataFile, Manifest, ManifestContentType, ManifestEntry, ManifestFile, ManifestList, ManifestListWriter,
-    ManifestWriter, ManifestWriterBuilder, PartitionSpec, SchemaRef, Snapshot, SnapshotRef, TableMetadata,
+    DataFile, Manifest, ManifestContentType, ManifestEntry, ManifestFile, ManifestListWriter, ManifestWriter,
+    ManifestWriterBuilder, PartitionSpec, SchemaRef, Snapshot, SnapshotRef, TableMetadata,
     UNASSIGNED_SEQUENCE_NUMBER,
 };
 use uuid::Uuid;
@@ -18,6 +18,7 @@ use uuid::Uuid;
 use super::removal::Removal;
 use super::summary::Tally;
 use crate::error::{Error, Result};
+use crate::manifest;
 use crate::name::TableName;
 
 /// Manifests read at the same time.
@@ -56,14 +57,13 @@ impl Manifests<'_> {
         let location = snapshot.manifest_list();
         let read = async {
             let bytes = self.io.new_input(location)?.read().await?;
-            ManifestList::parse_with_version(&bytes, self.base.format_version())
+            manifest::parse_list(&bytes, snapshot, self.base.format_version())
         };
-        let list = read.await.map_err(|source| self.failed("reading manifest list", location, source))?;
-        Ok(list.consume_entries().into_iter().collect())
+        read.await.map_err(|source| self.failed("reading manifest list", location, source))
     }
 
     async fn read_one(&self, manifest: &ManifestFile) -> Result<Manifest> {
-        let read = manifest.load_manifest(self.io).await;
+        let read = manifest::read(self.io, manifest).await;
         read.map_err(|source| self.failed("reading manifest", &manifest.manifest_path, source))
     }
 

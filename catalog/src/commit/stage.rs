@@ -139,8 +139,16 @@ async fn write(
         requirements,
         updates: next.updates,
         written: Vec::new(),
-        outdated: if delete && !kept_by_catalog { next.dropped } else { Vec::new() },
+        outdated: if delete && !kept_by_catalog { beside(base, next.dropped) } else { Vec::new() },
     }))
+}
+
+/// Those of the metadata files that lie where the base's does: a log may name anything.
+fn beside(base: &TableSnapshot, mut files: Vec<String>) -> Vec<String> {
+    let folder = |location: &str| location.rsplit_once('/').map(|(folder, _)| folder.to_owned());
+    let own = folder(base.metadata_location());
+    files.retain(|file| folder(file) == own && file.ends_with(".metadata.json"));
+    files
 }
 
 /// A state before it is written.

@@ -53,7 +53,7 @@ pub struct Expired {
     pub files: usize,
     /// Bytes of those files, but for manifest lists and statistics.
     pub bytes: u64,
-    /// Files among them that could not be deleted and stay as orphans.
+    /// Files among them that could not be deleted, or lie outside the table's folder, and stay.
     pub left: usize,
 }
 

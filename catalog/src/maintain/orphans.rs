@@ -11,7 +11,7 @@
 //!   period, by the store's clock and by ours; files of a kind that Iceberg does not write; the folders of
 //!   other tables.
 //! - A table whose folder lies inside another table's folder, or is the same, is refused: its files are not
-//!   told apart by where they are.
+//!   told apart by where they are. So is one whose metadata file lies elsewhere than it says.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -68,7 +68,7 @@ pub async fn remove_orphans(
 }
 
 /// The removal with exactly this policy.
-pub(super) async fn remove(
+pub(crate) async fn remove(
     lake: &Lake,
     name: &TableName,
     policy: &Policy,
@@ -76,7 +76,7 @@ pub(super) async fn remove(
     dry_run: bool,
 ) -> Result<Orphans> {
     let table = lake.load(name).await?;
-    let folder = lake.object_path(table.metadata().location())?;
+    let folder = reach::folder(&table)?;
     let others = other_folders(lake, &table, &folder).await?;
     let now = if dry_run { now } else { now.min(store_time(lake, &table, probe).await?) };
     let found = list(lake, &folder, &others, before(now, policy.orphan_age)).await?;

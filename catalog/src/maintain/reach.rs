@@ -6,9 +6,11 @@
 use std::collections::HashMap;
 
 use futures::{StreamExt, TryStreamExt, stream};
-use iceberg::spec::{DataFile, ManifestFile, ManifestList, Snapshot};
+use iceberg::spec::{DataFile, ManifestFile, Snapshot};
+use object_store::path::Path;
 
 use crate::error::{Error, Result};
+use crate::manifest;
 use crate::snapshot::TableSnapshot;
 
 /// Files read at the same time.
@@ -19,21 +21,22 @@ pub(super) async fn manifests<'a>(
     table: &TableSnapshot,
     snapshots: impl Iterator<Item = &'a Snapshot>,
 ) -> Result<HashMap<String, ManifestFile>> {
-    let reads: Vec<_> = snapshots.map(|snapshot| list(table, snapshot.manifest_list().to_owned())).collect();
+    let reads: Vec<_> = snapshots.map(|snapshot| list(table, snapshot)).collect();
     let mut lists = stream::iter(reads).buffer_unordered(IN_FLIGHT);
     let mut manifests = HashMap::new();
     while let Some(list) = lists.try_next().await? {
-        for manifest in list.consume_entries() {
+        for manifest in list {
             manifests.insert(manifest.manifest_path.clone(), manifest);
         }
     }
     Ok(manifests)
 }
 
-async fn list(table: &TableSnapshot, location: String) -> Result<ManifestList> {
-    let bytes = table.lake().inner().storage.read_object(&location).await?;
-    ManifestList::parse_with_version(&bytes, table.metadata().format_version())
-        .map_err(|source| unreadable("manifest list", &location, source))
+async fn list(table: &TableSnapshot, snapshot: &Snapshot) -> Result<Vec<ManifestFile>> {
+    let location = snapshot.manifest_list();
+    let bytes = table.lake().inner().storage.read_object(location).await?;
+    manifest::parse_list(&bytes, snapshot, table.metadata().format_version())
+        .map_err(|source| unreadable("manifest list", location, source))
 }
 
 /// Shows every live file of the manifests; no more than a few manifests are in memory.
@@ -45,7 +48,7 @@ pub(super) async fn live_files(
     let io = &table.lake().inner().file_io;
     let reads: Vec<_> = manifests
         .map(|manifest| async move {
-            let read = manifest.load_manifest(io).await;
+            let read = manifest::read(io, manifest).await;
             read.map_err(|source| unreadable("manifest", &manifest.manifest_path, source))
         })
         .collect();
@@ -62,10 +65,42 @@ fn unreadable(what: &str, location: &str, source: iceberg::Error) -> Error {
     Error::Iceberg { subject: format!("{what} {location}"), source: Box::new(source) }
 }
 
-/// Deletes objects; how many could not be deleted. They stay as orphans.
+/// The folder whose files are the table's to delete: its location, if the place of its metadata file agrees. A
+/// damaged or hostile metadata file could otherwise claim the folder of another table, or the whole warehouse.
+pub(super) fn folder(table: &TableSnapshot) -> Result<Path> {
+    let lake = table.lake();
+    let folder = lake.object_path(table.metadata().location())?;
+    let file = lake.object_path(table.metadata_location())?;
+    let place = file.as_ref().rsplit_once('/').map_or("", |(place, _)| place);
+    if Path::from(place) == folder.clone().join("metadata") || Path::from(place) == folder {
+        return Ok(folder);
+    }
+    Err(Error::File {
+        subject: table.metadata_location().to_owned(),
+        fact: format!(
+            "it lies elsewhere than the folder it names for its table, {}",
+            table.metadata().location()
+        ),
+        remedy: "no file is deleted for this table; restore its metadata, or delete its files by hand",
+    })
+}
+
+/// Deletes objects of the table's own folder; how many were not deleted. They stay as orphans.
 pub(super) async fn delete(table: &TableSnapshot, locations: impl Iterator<Item = String>) -> usize {
     let io = &table.lake().inner().file_io;
-    let deletes = locations.map(|location| async move {
+    let own = match folder(table) {
+        Ok(folder) => Some(folder),
+        Err(error) => {
+            tracing::warn!(%error, "files that no snapshot needs stay");
+            None
+        }
+    };
+    let is_own = |location: &String| {
+        let path = table.lake().object_path(location).ok();
+        path.zip(own.as_ref()).is_some_and(|(path, own)| path.prefix_matches(own))
+    };
+    let (ours, others): (Vec<String>, Vec<String>) = locations.partition(is_own);
+    let deletes = ours.into_iter().map(|location| async move {
         let deleted = io.delete(&location).await;
         if let Err(cause) = &deleted {
             tracing::warn!(%location, %cause, "cannot delete a file that no table uses; it stays as an orphan");
@@ -73,5 +108,5 @@ pub(super) async fn delete(table: &TableSnapshot, locations: impl Iterator<Item 
         deleted.is_err()
     });
     let failed = stream::iter(deletes).buffer_unordered(IN_FLIGHT);
-    failed.filter(|failed| std::future::ready(*failed)).count().await
+    others.len() + failed.filter(|failed| std::future::ready(*failed)).count().await
 }

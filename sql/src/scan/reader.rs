@@ -115,7 +115,7 @@ impl Reader {
         } else {
             tail = tail.slice(end - bytes as usize..end);
         }
-        thrift::check(&tail).map_err(|fault| self.damaged(fault))?;
+        thrift::check_footer(&tail).map_err(|fault| self.damaged(fault))?;
         let footer = self.decoded(|| ParquetMetaDataReader::decode_metadata(&tail))?;
         let sane = footer.row_groups().iter().all(|group| group.num_rows() >= 0);
         if !sane {

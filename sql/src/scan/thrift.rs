@@ -8,6 +8,9 @@
 /// Structures nest no deeper in any Parquet version.
 const DEPTH_MAX: usize = 24;
 
+/// Columns nest no deeper in any honest schema: a list takes three levels.
+const SCHEMA_DEPTH_MAX: usize = 200;
+
 /// Entries of lists in one footer: a thousand columns in four thousand row groups.
 const ENTRIES_MAX: usize = 4_000_000;
 
@@ -21,6 +24,25 @@ pub(crate) type Fault = &'static str;
 pub(crate) fn check(bytes: &[u8]) -> Result<(), Fault> {
     Walk { rest: bytes, entries: 0 }.structure(0)
 }
+
+/// Checks a footer: besides being whole, its schema must not nest deeper than the library, which calls itself for each
+/// level, can follow.
+///
+/// # Errors
+/// As [`check`], and when the schema nests too deep.
+pub(crate) fn check_footer(bytes: &[u8]) -> Result<(), Fault> {
+    check(bytes)?;
+    Walk { rest: bytes, entries: 0 }.fields(&mut |walk, id, kind| match (id, kind) {
+        (SCHEMA, LIST) => walk.schema(),
+        _ => walk.value(kind, 0),
+    })
+}
+
+/// The fields of a footer and of an element of its schema that say how the schema nests.
+const SCHEMA: u64 = 2;
+const CHILDREN: u64 = 5;
+
+const LIST: u8 = 9;
 
 struct Walk<'a> {
     rest: &'a [u8],
@@ -73,6 +95,56 @@ impl Walk<'_> {
                 kind => self.value(kind, depth)?,
             }
         }
+    }
+
+    /// Shows the fields of a structure, but for those that have no bytes, by number and kind.
+    fn fields(&mut self, show: &mut dyn FnMut(&mut Self, u64, u8) -> Result<(), Fault>) -> Result<(), Fault> {
+        let mut id = 0_u64;
+        loop {
+            let header = self.byte()?;
+            if header == 0 {
+                return Ok(());
+            }
+            id = match header >> 4 {
+                0 => self.number()? >> 1,
+                step => id.saturating_add(u64::from(step)),
+            };
+            if !matches!(header & 0x0f, 1 | 2) {
+                show(self, id, header & 0x0f)?;
+            }
+        }
+    }
+
+    /// The elements of a schema, each before its children.
+    fn schema(&mut self) -> Result<(), Fault> {
+        let header = self.byte()?;
+        let count = match header >> 4 {
+            15 => self.number()?,
+            few => u64::from(few),
+        };
+        // How many children of each open group are still to come.
+        let mut open: Vec<u64> = Vec::new();
+        for _ in 0..count {
+            let mut children = 0;
+            self.fields(&mut |walk, id, kind| match (id, kind) {
+                (CHILDREN, 4..=6) => walk.number().map(|number| children = number >> 1),
+                _ => walk.value(kind, 0),
+            })?;
+            while let Some(left) = open.last_mut() {
+                if *left > 0 {
+                    *left -= 1;
+                    break;
+                }
+                open.pop();
+            }
+            if children > 0 {
+                open.push(children);
+            }
+            if open.len() > SCHEMA_DEPTH_MAX {
+                return Err("its schema is nested too deep");
+            }
+        }
+        Ok(())
     }
 
     fn value(&mut self, kind: u8, depth: usize) -> Result<(), Fault> {

@@ -15,6 +15,8 @@ use super::{TestLake, batch, rows, schema, shown, value};
 use crate::types::FIELD_ID;
 use crate::{EngineSettings, Session};
 
+mod mutated;
+
 const PLACE: &str = "memory:///warehouse/bronze/t/data";
 
 /// Stores the object and returns what a manifest says of it.

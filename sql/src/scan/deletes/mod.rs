@@ -12,10 +12,12 @@ pub(crate) mod keys;
 pub(crate) mod positions;
 pub(crate) mod vector;
 
+use std::panic::AssertUnwindSafe;
+
 use datafusion::arrow::datatypes::Schema;
 use datafusion::object_store::ObjectMeta;
-use futures::StreamExt;
 use futures::stream::BoxStream;
+use futures::{FutureExt, StreamExt};
 use sluice_catalog::{DeleteFile, Lake};
 
 use datafusion::arrow::record_batch::RecordBatch;
@@ -51,7 +53,9 @@ impl Reading {
     ) -> Result<BoxStream<'static, Result<RecordBatch>>> {
         let path = file.data_file.file_path().to_owned();
         let place = self.place(&path, file.data_file.file_size_in_bytes())?;
-        let builder = ParquetRecordBatchStreamBuilder::new(self.files.open(place)).await;
+        let opening = ParquetRecordBatchStreamBuilder::new(self.files.open(place));
+        // The library asserts some of what it takes for granted; the error must name this file, not the data file.
+        let builder = AssertUnwindSafe(opening).catch_unwind().await.map_err(|_| stopped(&path))?;
         let builder = builder.map_err(|error| broken(&path, error))?;
         let roots = columns
             .iter()
@@ -65,8 +69,8 @@ impl Reading {
         let order = roots.iter().map(|root| roots.iter().filter(|other| *other < root).count());
         let order: Vec<usize> = order.collect();
         let stream = builder.with_projection(mask).build().map_err(|error| broken(&path, error))?;
-        let batches = stream.map(move |batch| {
-            let batch = batch.map_err(|error| broken(&path, error))?;
+        let batches = AssertUnwindSafe(stream).catch_unwind().map(move |batch| {
+            let batch = batch.map_err(|_| stopped(&path))?.map_err(|error| broken(&path, error))?;
             Ok(batch.project(&order)?)
         });
         Ok(batches.boxed())
@@ -82,6 +86,11 @@ fn root(schema: &Schema, id: i32, name: &str) -> Option<usize> {
     }
     let wanted = id.to_string();
     indices().find(|index| ids(index).is_some_and(|id| *id == wanted))
+}
+
+/// A delete file at which the decoder panicked.
+fn stopped(path: &str) -> DataFusionError {
+    broken(path, "the decoder stopped at it")
 }
 
 /// A delete file that cannot be applied.
