@@ -151,7 +151,8 @@ impl LakeTable {
             },
         );
         let positions = self.engine.positions().clone();
-        Ok(LakeSource::new(source, keyed, Applying { reading, positions, pool }))
+        let columns = bounds::Columns::of(&self.reading.table, &self.schema);
+        Ok(LakeSource::new(source, keyed, Applying { reading, positions, columns, pool }))
     }
 }
 

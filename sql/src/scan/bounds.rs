@@ -77,6 +77,26 @@ impl Columns {
         Bounds { exact: lower.is_some() && upper.is_some() && exact(data_type), lower, upper }
     }
 
+    /// The columns of which a file's partition says the one value that all its rows have. The file itself may lack
+    /// them, as those do that were imported from folders named after partitions.
+    pub(crate) fn constants(&self, file: &LiveFile) -> Vec<(usize, ScalarValue)> {
+        let Some(spec) = self.spec(file.partition_spec_id) else { return Vec::new() };
+        let values = spec.fields().iter().zip(file.parts().0.partition().iter());
+        let constant = |(field, value): (&iceberg::spec::PartitionField, Option<&Literal>)| {
+            let Some(Literal::Primitive(value)) = value else { return None };
+            let at = self
+                .columns
+                .iter()
+                .position(|known| known.as_ref().is_some_and(|known| known.id == field.source_id))?;
+            let data_type = &self.columns.get(at)?.as_ref()?.data_type;
+            (field.transform == Transform::Identity)
+                .then(|| scalar(value, None, data_type))
+                .flatten()
+                .map(|v| (at, v))
+        };
+        values.filter_map(constant).collect()
+    }
+
     /// Field id and type of the column at `index`, unless it is nested.
     pub(super) fn column(&self, index: usize) -> Option<(i32, &DataType)> {
         self.columns.get(index)?.as_ref().map(|column| (column.id, &column.data_type))
@@ -168,7 +188,7 @@ pub(super) fn time_span(
 }
 
 /// An Iceberg value as a value of the column's type today, which may be wider than when it was written.
-pub(super) fn scalar(
+pub(crate) fn scalar(
     value: &PrimitiveLiteral,
     from: Option<&PrimitiveType>,
     to: &DataType,

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | the id under another name or place | that column |
 //! | the id with a narrower type | the column, widened |
+//! | no such id, and its partition says the value | that value, for all rows (`statistics`) |
 //! | no such id | the column's default for older rows (`defaults`), else null |
 //! | an id the table no longer has | nothing |
 //! | no ids at all (imported files) | columns by the table's name mapping (`mapped`); without one it is refused |

@@ -13,6 +13,7 @@ use std::fmt::{self, Formatter};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
+use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::arrow::error::ArrowError;
 use datafusion::common::config::ConfigOptions;
 use datafusion::datasource::listing::PartitionedFile;
@@ -33,10 +34,12 @@ use futures::{FutureExt, StreamExt};
 use sluice_catalog::{LiveFile, PositionDeletes};
 
 use crate::error::{Complaint, Error};
+use crate::scan::bounds::Columns;
 use crate::scan::deletes::Reading;
 use crate::scan::deletes::keys::KeyDeletes;
 use crate::scan::deletes::positions::{PositionCache, access_plan};
 use crate::scan::fields::Misfit;
+use crate::scan::statistics::with_constants;
 
 /// Parquet files with deletes; clones share what was read.
 #[derive(Clone)]
@@ -61,6 +64,7 @@ pub(crate) struct Keyed {
 pub(crate) struct Applying {
     pub(crate) reading: Reading,
     pub(crate) positions: PositionCache,
+    pub(crate) columns: Columns,
     pub(crate) pool: Arc<dyn MemoryPool>,
 }
 
@@ -120,6 +124,7 @@ impl FileSource for LakeSource {
             selected: self.parquet.create_file_opener(Arc::clone(&store), &unlimited, partition)?,
             keyed: self.keyed_opener(store, &unlimited, partition)?,
             applying: Arc::clone(&self.applying),
+            schema: Arc::clone(self.parquet.table_schema().file_schema()),
         }))
     }
 
@@ -186,6 +191,8 @@ struct Opener {
     selected: Arc<dyn FileOpener>,
     keyed: Option<(Arc<dyn FileOpener>, Arc<KeyDeletes>)>,
     applying: Arc<Applying>,
+    /// The table's columns.
+    schema: SchemaRef,
 }
 
 impl FileOpener for Opener {
@@ -194,6 +201,8 @@ impl FileOpener for Opener {
             return Err(DataFusionError::Internal("a file came without its deletes".to_owned()));
         };
         let path = live.parts().0.file_path().to_owned();
+        let constants = self.applying.columns.constants(&live);
+        file.statistics = with_constants(file.statistics.take(), constants, &self.schema);
         let opening =
             if live.parts().1.is_empty() { self.whole.open(file)? } else { self.open_deleted(file, live)? };
         Ok(named(path, opening))

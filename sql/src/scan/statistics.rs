@@ -105,6 +105,27 @@ fn of_column(file: &LiveFile, columns: &Columns, index: usize) -> ColumnStatisti
     known
 }
 
+/// What is known of a file, if `constants` are the columns that have one value in all its rows: they are read as that
+/// value, whether the file has them or not.
+pub(crate) fn with_constants(
+    known: Option<Arc<Statistics>>,
+    constants: Vec<(usize, ScalarValue)>,
+    schema: &Schema,
+) -> Option<Arc<Statistics>> {
+    if constants.is_empty() {
+        return known;
+    }
+    let mut all = known.map_or_else(|| Statistics::new_unknown(schema), Arc::unwrap_or_clone);
+    for (index, value) in constants {
+        if let Some(column) = all.column_statistics.get_mut(index) {
+            column.null_count = Precision::Exact(0);
+            column.min_value = Precision::Exact(value.clone());
+            column.max_value = Precision::Exact(value);
+        }
+    }
+    Some(Arc::new(all))
+}
+
 /// Two files' knowledge of a column. A file with nothing but nulls takes no part in the bounds.
 fn fold(whole: ColumnStatistics, part: &ColumnStatistics, rows: &Precision<usize>) -> ColumnStatistics {
     let only_nulls = |column: &ColumnStatistics| {

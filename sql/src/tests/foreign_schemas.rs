@@ -3,15 +3,16 @@
 use std::sync::Arc;
 
 use datafusion::arrow::array::{ArrayRef, Int32Array, Int64Array, ListArray, StringArray, StructArray};
-use datafusion::arrow::datatypes::{DataType, Field, Int32Type, SchemaRef};
+use datafusion::arrow::datatypes::{DataType, Field, Int32Type, Schema, SchemaRef};
 use datafusion::object_store::ObjectStoreExt;
 use datafusion::parquet::arrow::ArrowWriter;
 use datafusion::parquet::arrow::arrow_writer::ArrowWriterOptions;
 use datafusion::parquet::file::properties::{EnabledStatistics, WriterProperties};
 use serde_json::{Value, json};
-use sluice_catalog::{Lake, TableSnapshot};
+use sluice_catalog::{Lake, PartitionBy, TableSnapshot, Transform};
 
 use super::{TestLake, batch, schema, shown, value};
+use crate::types::FIELD_ID;
 use crate::{Engine, EngineSettings, Session};
 
 /// The table after another engine has written its metadata file as `edit` makes it.
@@ -124,10 +125,52 @@ async fn a_default_that_is_not_understood_is_refused() {
     }
 }
 
+/// As files are that another engine imported from folders such as `word=a`: their partition alone has the value.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_column_that_only_the_partition_has_is_read_from_it() {
+    let lake = TestLake::new().await;
+    let columns = schema(&[("id", DataType::Int64), ("word", DataType::Utf8)]);
+    let by_word = PartitionBy { column: "word".into(), transform: Transform::Identity };
+    lake.create("bronze.t", &columns, vec![by_word]).await;
+    let ids: ArrayRef = Arc::new(Int64Array::from(vec![1, 2, 3]));
+    let words: ArrayRef = Arc::new(StringArray::from(vec![Some("a"), None, Some("a")]));
+    let table = lake.append("bronze.t", batch(&columns, vec![ids, words])).await;
+    for file in table.files().await.unwrap() {
+        let (data, _) = file.parts();
+        let id = [(FIELD_ID.to_owned(), "1".to_owned())].into();
+        let only = Arc::new(Schema::new(vec![Field::new("id", DataType::Int64, true).with_metadata(id)]));
+        let ids: ArrayRef = match data.record_count() {
+            1 => Arc::new(Int64Array::from(vec![2])),
+            _ => Arc::new(Int64Array::from(vec![1, 3])),
+        };
+        put_in_place(&lake, data.file_path(), data.file_size_in_bytes() as usize, &only, vec![ids]).await;
+    }
+    let session = lake.session();
+    let all = "
++----+------+
+| id | word |
++----+------+
+| 1  | a    |
+| 2  |      |
+| 3  | a    |
++----+------+";
+    assert_eq!(shown(&session, "SELECT * FROM bronze.t ORDER BY id").await, all.trim());
+    assert_eq!(value(&session, "SELECT sum(id) FROM bronze.t WHERE word = 'a'").await, "4");
+    assert_eq!(value(&session, "SELECT sum(id) FROM bronze.t WHERE word IS NULL").await, "2");
+    assert_eq!(value(&session, "SELECT count(*) FROM bronze.t WHERE word > 'a'").await, "0");
+}
+
 /// Writes the table's only file anew, without field ids and under other names.
 async fn without_ids(lake: &TestLake, columns: &SchemaRef, arrays: Vec<ArrayRef>) -> (TableSnapshot, String) {
     let table = points(lake).await;
-    let path = table.files().await.unwrap()[0].parts().0.file_path().to_owned();
+    let listed = table.files().await.unwrap()[0].parts().0.clone();
+    let path = listed.file_path().to_owned();
+    put_in_place(lake, &path, listed.file_size_in_bytes() as usize, columns, arrays).await;
+    (table, path)
+}
+
+/// Puts a small file where one of `size` bytes was.
+async fn put_in_place(lake: &TestLake, path: &str, size: usize, columns: &SchemaRef, arrays: Vec<ArrayRef>) {
     let mut file = Vec::new();
     let plain = WriterProperties::builder()
         .set_statistics_enabled(EnabledStatistics::None)
@@ -139,14 +182,12 @@ async fn without_ids(lake: &TestLake, columns: &SchemaRef, arrays: Vec<ArrayRef>
     writer.write(&batch(columns, arrays)).unwrap();
     writer.close().unwrap();
     // The manifest keeps the size of the file that was there: the footer is found from that end.
-    let size = table.files().await.unwrap()[0].parts().0.file_size_in_bytes() as usize;
     assert!(file.len() <= size, "{} bytes do not fit into {size}", file.len());
     let end = file.len() - 8;
     let start = end - u32::from_le_bytes(file[end..end + 4].try_into().unwrap()) as usize;
     file.splice(start..start, vec![0_u8; size - file.len()]);
-    let place = lake.lake.object_path(&path).unwrap();
+    let place = lake.lake.object_path(path).unwrap();
     lake.lake.store().put(&place, file.into()).await.unwrap();
-    (table, path)
 }
 
 fn imported() -> (SchemaRef, Vec<ArrayRef>) {
