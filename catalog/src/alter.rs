@@ -7,11 +7,13 @@
 //! | rename, widen, make optional, drop | there is no such column |
 //! | widen | the new type cannot hold every old value: `int` to `long`, `float` to `double`, more digits |
 //! | widen or drop | a partition field, past or present, is made from the column's values |
+//! | drop | the sort order names the column |
 //! | add or rename a partition field | the name is taken |
 //!
 //! Ids of dropped columns and partition fields are never given again.
 
 mod columns;
+mod order;
 mod partitions;
 
 use arrow::datatypes::DataType;
@@ -24,7 +26,7 @@ use crate::error::{Error, Result};
 use crate::name::TableName;
 use crate::schema::to_iceberg_after;
 use crate::snapshot::TableSnapshot;
-use crate::spec::{PartitionBy, TableSpec};
+use crate::spec::{PartitionBy, SortBy, TableSpec};
 
 /// One alteration. Columns are named by their path: struct fields by name, the values of a list by `element`, those
 /// of a map by `key` and `value`.
@@ -86,6 +88,8 @@ pub enum Alteration {
         /// Its new name.
         to: String,
     },
+    /// Rows of files to come lie in this order; in none when it is empty.
+    SetSortOrder(Vec<SortBy>),
     /// Sets a table property.
     SetProperty {
         /// The property.
@@ -158,6 +162,7 @@ pub(crate) fn updates(
 ) -> Result<Vec<TableUpdate>> {
     let mut columns = columns::Columns::new(table, base);
     let mut partitions = partitions::Partitions::new(table, base);
+    let mut order = Vec::new();
     let mut properties = Vec::new();
     for alteration in wanted {
         match alteration {
@@ -172,6 +177,7 @@ pub(crate) fn updates(
             Alteration::AddPartitionField(by) => partitions.add(&columns.schema()?, by)?,
             Alteration::DropPartitionField { field } => partitions.remove(field)?,
             Alteration::RenamePartitionField { field, to } => partitions.rename(field, to)?,
+            Alteration::SetSortOrder(by) => order = order::updates(table, &columns.schema()?, by)?,
             Alteration::SetProperty { key, value } => {
                 let updates = [(key.clone(), value.clone())].into();
                 properties.push(TableUpdate::SetProperties { updates });
@@ -188,6 +194,7 @@ pub(crate) fn updates(
     }
     let mut updates = columns.updates()?;
     updates.append(&mut partitions.updates()?);
+    updates.append(&mut order);
     updates.append(&mut properties);
     Ok(updates)
 }

@@ -54,6 +54,6 @@ pub use offsets::{Anchor, OffsetRange, SourceId, SourceOffsets, SourceRanges};
 pub use refs::RefChange;
 pub use settings::{CatalogSettings, LakeSettings, PostgresSettings, RestSettings, S3Settings, Secret};
 pub use snapshot::{SnapshotInfo, TableSnapshot};
-pub use spec::{PartitionBy, TableSpec, Transform};
+pub use spec::{PartitionBy, SortBy, TableSpec, Transform};
 pub use view::View;
 pub use write::{DeleteWriter, StagedDeletes, StagedFiles, TableWriter, WriterSettings};

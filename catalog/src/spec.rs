@@ -43,6 +43,17 @@ pub struct PartitionBy {
     pub transform: Transform,
 }
 
+/// One term of a sort order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SortBy {
+    /// The column, and what of its value is compared.
+    pub by: PartitionBy,
+    /// From the largest value to the smallest.
+    pub descends: bool,
+    /// Rows without a value come first.
+    pub nulls_first: bool,
+}
+
 /// The transforms of the Iceberg specification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transform {

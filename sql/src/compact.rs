@@ -14,7 +14,7 @@
 
 use chrono::{DateTime, Utc};
 use futures::StreamExt;
-use iceberg::spec::{FormatVersion, NullOrder, SortDirection, Transform};
+use iceberg::spec::FormatVersion;
 use sluice_catalog::maintain::{Job, Policy, jobs};
 use sluice_catalog::{
     Commit, CommitOutcome, LiveFile, Operation, StagedFiles, TableName, TableSnapshot, TableWriter,
@@ -24,6 +24,7 @@ use uuid::Uuid;
 
 use crate::engine::Engine;
 use crate::error::{Complaint, Error, Result};
+use crate::order::Term;
 
 /// What a compaction did, or would do.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -67,7 +68,8 @@ pub async fn compact(
         }
         if table.metadata().format_version() != FormatVersion::V2 {
             let version = table.metadata().format_version();
-            report.skipped = Some(format!("its format version is {version}; only version 2 is rewritten"));
+            let fact = "rows would lose their ids; only version 2 is rewritten";
+            report.skipped = Some(format!("its format version is {version}: {fact}"));
             return Ok(report);
         }
         let live = table.files().await?;
@@ -205,13 +207,11 @@ fn order(table: &TableSnapshot, policy: &Policy) -> Result<String> {
             terms.push(format!("{} {}", quoted(column), if descends { "DESC" } else { "ASC" }));
         }
     } else {
-        for field in &table.metadata().default_sort_order().fields {
-            let column = schema.as_struct().fields().iter().find(|column| column.id == field.source_id);
-            let (Some(column), Transform::Identity) = (column, &field.transform) else { break };
-            let direction = if field.direction == SortDirection::Ascending { "ASC" } else { "DESC" };
-            let nulls = if field.null_order == NullOrder::First { "FIRST" } else { "LAST" };
-            terms.push(format!("{} {direction} NULLS {nulls}", quoted(&column.name)));
-        }
+        terms.extend(crate::order::terms(table).into_iter().map(|Term { column, descends, nulls_first }| {
+            let direction = if descends { "DESC" } else { "ASC" };
+            let nulls = if nulls_first { "FIRST" } else { "LAST" };
+            format!("{} {direction} NULLS {nulls}", quoted(&column))
+        }));
     }
     Ok(if terms.is_empty() { String::new() } else { format!(" ORDER BY {}", terms.join(", ")) })
 }

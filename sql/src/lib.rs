@@ -23,6 +23,7 @@ mod error;
 mod functions;
 mod metadata;
 mod naming;
+mod order;
 mod rules;
 mod scan;
 mod session;

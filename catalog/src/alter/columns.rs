@@ -91,9 +91,14 @@ impl<'a> Columns<'a> {
 
     pub(super) fn remove(&mut self, column: &[String]) -> Result<()> {
         let split_by = self.partition_sources(|transform| transform != Transform::Void);
+        let order = &self.base.default_sort_order().fields;
+        let sorted_by: HashSet<i32> = order.iter().map(|field| field.source_id).collect();
         let removed = self.one(column, |fields, index| {
             if contains_any(&fields[index], &split_by) {
                 return Err("files are, or were, split by its values");
+            }
+            if contains_any(&fields[index], &sorted_by) {
+                return Err("the table's sort order names it");
             }
             if fields.len() == 1 {
                 return Err("it is the only column there");

@@ -95,6 +95,7 @@ async fn alteration(context: &Context<'_>, table: &TableSnapshot, step: &Step) -
         }
         Step::AddPartition(by) => Alteration::AddPartitionField(by.clone()),
         Step::DropPartition(by) => Alteration::DropPartitionField { field: partition_field(table, by)? },
+        Step::Order(by) => Alteration::SetSortOrder(by.clone()),
         Step::Set { key, value } => Alteration::SetProperty { key: key.clone(), value: value.clone() },
         Step::Unset { key } => Alteration::UnsetProperty { key: key.clone() },
         Step::RenameTable { .. } | Step::Refer { .. } => {

@@ -23,7 +23,8 @@ pub(super) struct Planned {
     pub(super) rows: Rows,
 }
 
-/// Plans the rows, each value cast to its column's type; columns that are not named are null.
+/// Plans the rows in the table's sort order, each value cast to its column's type; columns that are not named are
+/// null.
 pub(super) async fn plan(context: &Context<'_>, insert: &Insert) -> Result<Planned> {
     let TableObject::TableName(name) = &insert.table else {
         let complaint = Complaint::new(format!("`{}` is no table that rows go into", insert.table));
@@ -41,6 +42,7 @@ pub(super) async fn plan(context: &Context<'_>, insert: &Insert) -> Result<Plann
     let (plan, parameters) = type_parameters((*input).clone(), context.text.markers())?;
     let (_, snapshots) = scope.pinned();
     let table = target::writable(snapshots.get(&name), &name)?;
+    let plan = crate::order::sorted(plan, &table)?;
     Ok(Planned { table, rows: Rows { state, plan, parameters } })
 }
 

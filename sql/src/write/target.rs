@@ -12,6 +12,12 @@ use crate::error::{Complaint, Error, Result};
 pub(super) fn name(context: &Context<'_>, name: &ObjectName) -> Result<TableName> {
     let parts: Option<Vec<String>> = name.0.iter().map(|part| part.as_ident().map(normal)).collect();
     let parts = parts.unwrap_or_default();
+    if let Some(branch) = parts.last().filter(|part| part.contains('$') || is_branch(&parts)) {
+        let complaint = Complaint::new(format!("`{branch}` is a state of a table, and is only read"));
+        let remedy = "write to the table itself: its current state is that of the branch `main`, the only one \
+                      that is written to here";
+        return Err(Error::Unsupported(complaint.remedy(remedy)));
+    }
     let (namespace, table) = match parts.as_slice() {
         [table] => (context.session.namespace(), table),
         [namespace, table] => (namespace.as_str(), table),
@@ -26,6 +32,11 @@ pub(super) fn name(context: &Context<'_>, name: &ObjectName) -> Result<TableName
         }
     };
     Ok(TableName::new(namespace, table)?)
+}
+
+/// Whether the name is that of a branch as Spark writes it: `namespace.table.branch_b`.
+fn is_branch(parts: &[String]) -> bool {
+    matches!(parts, [catalog, _, branch] if catalog != CATALOG && branch.starts_with("branch_"))
 }
 
 /// A pinned table of a plan; a view is refused.

@@ -1,10 +1,10 @@
-//! `ALTER TABLE`, as Spark writes it for Iceberg: columns, partition fields, properties, branches and tags.
+//! `ALTER TABLE`, as Spark writes it for Iceberg: columns, partition fields, sort order, properties, branches, tags.
 
 use datafusion::sql::sqlparser::ast::{ColumnDef, DataType, ObjectName};
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::Token;
-use sluice_catalog::{PartitionBy, Position, RefChange};
+use sluice_catalog::{PartitionBy, Position, RefChange, SortBy};
 
 use super::{Written, end, normal, partition_field, properties, word, wrong};
 
@@ -43,6 +43,7 @@ pub(in crate::write) enum Step {
     },
     AddPartition(PartitionBy),
     DropPartition(PartitionBy),
+    Order(Vec<SortBy>),
     RenameTable {
         to: ObjectName,
     },
@@ -100,6 +101,8 @@ fn steps(parser: &mut Parser<'_>) -> Result<Vec<Step>, ParserError> {
     } else if word(parser, "ALTER") || word(parser, "CHANGE") {
         let _ = word(parser, "COLUMN");
         altered(parser)?
+    } else if word(parser, "WRITE") {
+        Step::Order(order(parser)?)
     } else if word(parser, "SET") {
         expect(parser, "TBLPROPERTIES")?;
         let pairs = properties(parser)?;
@@ -116,7 +119,7 @@ fn steps(parser: &mut Parser<'_>) -> Result<Vec<Step>, ParserError> {
         referred(parser, replace)?
     } else {
         let found = parser.peek_token();
-        return parser.expected("ADD, DROP, RENAME, ALTER, REPLACE, SET, UNSET or CREATE", found);
+        return parser.expected("ADD, DROP, RENAME, ALTER, REPLACE, WRITE, SET, UNSET or CREATE", found);
     };
     Ok(vec![step])
 }
@@ -178,6 +181,36 @@ fn altered(parser: &mut Parser<'_>) -> Result<Step, ParserError> {
         Some(position) => Ok(Step::Move { column, position }),
         None => Err(wrong("write TYPE …, DROP NOT NULL, FIRST or AFTER … behind the column".to_owned())),
     }
+}
+
+/// `[LOCALLY] ORDERED BY a DESC NULLS LAST, day(b)` or `UNORDERED`, behind WRITE. As in Spark, nulls come first where
+/// the order ascends.
+fn order(parser: &mut Parser<'_>) -> Result<Vec<SortBy>, ParserError> {
+    if word(parser, "UNORDERED") {
+        return Ok(Vec::new());
+    }
+    let _ = word(parser, "LOCALLY");
+    expect(parser, "ORDERED")?;
+    parser.expect_keyword_is(Keyword::BY)?;
+    let several = parser.consume_token(&Token::LParen);
+    let terms = parser.parse_comma_separated(|parser| {
+        let by = partition_field(parser)?;
+        let descends = word(parser, "DESC");
+        let _ = !descends && word(parser, "ASC");
+        let nulls_first = match word(parser, "NULLS") {
+            true if word(parser, "FIRST") => true,
+            true => {
+                expect(parser, "LAST")?;
+                false
+            }
+            false => !descends,
+        };
+        Ok(SortBy { by, descends, nulls_first })
+    })?;
+    if several {
+        parser.expect_token(&Token::RParen)?;
+    }
+    Ok(terms)
 }
 
 /// `BRANCH b [AS OF VERSION n]` or `TAG t [AS OF VERSION n]`, behind CREATE or REPLACE.
