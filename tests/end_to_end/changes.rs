@@ -12,6 +12,13 @@ fn a_random_sequence_of_changes_is_the_same_elsewhere() {
 }
 
 #[test]
+fn nested_columns_change_as_elsewhere() {
+    let lake = Lake::on_disk();
+    let (binary, data) = (env!("CARGO_BIN_EXE_sluice"), lake.dir().to_str().unwrap());
+    judge("nested_columns.py", &lake, &[binary, data]);
+}
+
+#[test]
 fn sluice_sql_says_what_it_changed() {
     let lake = Lake::on_disk();
     lake.succeed(&["sql", "create table bronze.t as select 1 as id union all select 2"]);

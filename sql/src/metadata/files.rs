@@ -13,8 +13,9 @@ use futures::{StreamExt, TryStreamExt};
 use iceberg::spec::{DataContentType, DataFile, Datum, ManifestContentType, ManifestEntryRef, ManifestFile};
 use sluice_catalog::{Manifests, TableSnapshot};
 
-use super::Kind;
-use super::states::batch;
+use super::partitions::{path, summaries};
+use super::states::{batch, maybe_times};
+use super::{Kind, metrics};
 use crate::error::Error;
 
 /// The entries of one manifest.
@@ -34,6 +35,8 @@ pub(super) struct Counted {
     position_files: i64,
     equality_records: i64,
     equality_files: i64,
+    /// The snapshot that added its newest file, and when.
+    updated: Option<(i64, i64)>,
 }
 
 /// Counts by partition and spec.
@@ -76,8 +79,10 @@ async fn count(table: TableSnapshot, listed: Arc<Manifests>, all: Vec<ManifestFi
         let read = read(&listed, manifest).await?;
         for entry in read.entries.iter().filter(|entry| entry.is_alive()) {
             let file = entry.data_file();
-            let counted =
-                partitions.entry((partition(&table, read.spec_id, file), read.spec_id)).or_default();
+            let counted = partitions.entry((path(&table, read.spec_id, file), read.spec_id)).or_default();
+            let snapshot = entry.snapshot_id().and_then(|id| table.metadata().snapshot_by_id(id));
+            let added = snapshot.map(|snapshot| (snapshot.timestamp_ms(), snapshot.snapshot_id()));
+            counted.updated = counted.updated.max(added);
             let records = file.record_count() as i64;
             match file.content_type() {
                 DataContentType::Data => {
@@ -97,21 +102,6 @@ async fn count(table: TableSnapshot, listed: Arc<Manifests>, all: Vec<ManifestFi
         }
     }
     self::partitions(&partitions)
-}
-
-/// The values of a file's partition in the form of a path; empty where nothing is partitioned.
-fn partition(table: &TableSnapshot, spec_id: i32, file: &DataFile) -> String {
-    let metadata = table.metadata();
-    let Some(spec) = metadata.partition_spec_by_id(spec_id) else { return String::new() };
-    // The columns that the spec is made of may have been dropped since.
-    let schemas = std::iter::once(metadata.current_schema()).chain(metadata.schemas_iter());
-    let fits = |schema: &&iceberg::spec::SchemaRef| spec.partition_type(schema).is_ok();
-    match schemas.into_iter().find(fits) {
-        Some(schema) if file.partition().iter().len() == spec.fields().len() => {
-            spec.partition_to_path(file.partition(), Arc::clone(schema))
-        }
-        _ => String::new(),
-    }
 }
 
 fn longs(values: impl Iterator<Item = Option<i64>>) -> ArrayRef {
@@ -138,11 +128,13 @@ pub(super) fn partitions(partitions: &Partitions) -> Result<RecordBatch> {
         ("position_delete_file_count", column(|counted| counted.position_files)),
         ("equality_delete_record_count", column(|counted| counted.equality_records)),
         ("equality_delete_file_count", column(|counted| counted.equality_files)),
+        ("last_updated_at", maybe_times(partitions.values().map(|of| of.updated.map(|(at, _)| at)))),
+        ("last_updated_snapshot_id", longs(partitions.values().map(|of| of.updated.map(|(_, id)| id)))),
     ])
 }
 
 /// The manifests, those of data files first.
-pub(super) fn manifests(_: &TableSnapshot, all: &[ManifestFile]) -> Result<RecordBatch> {
+pub(super) fn manifests(table: &TableSnapshot, all: &[ManifestFile]) -> Result<RecordBatch> {
     let of = |content: ManifestContentType, count: fn(&ManifestFile) -> Option<u32>| {
         ints(all.iter().map(|manifest| {
             let counted = if manifest.content == content { count(manifest) } else { Some(0) };
@@ -162,6 +154,7 @@ pub(super) fn manifests(_: &TableSnapshot, all: &[ManifestFile]) -> Result<Recor
         ("added_delete_files_count", of(deletes, |manifest| manifest.added_files_count)),
         ("existing_delete_files_count", of(deletes, |manifest| manifest.existing_files_count)),
         ("deleted_delete_files_count", of(deletes, |manifest| manifest.deleted_files_count)),
+        ("partition_summaries", summaries(table, all)?),
     ])
 }
 
@@ -204,7 +197,7 @@ pub(super) fn files(table: &TableSnapshot, listed: &Listed) -> Result<RecordBatc
         ("file_path", texts(all.iter().map(|file| file.file_path().to_owned()))),
         ("file_format", texts(all.iter().map(|file| file.file_format().to_string().to_uppercase()))),
         ("spec_id", ints(all.iter().map(|_| Some(listed.spec_id)))),
-        ("partition", texts(all.iter().map(|file| partition(table, listed.spec_id, file)))),
+        ("partition", texts(all.iter().map(|file| path(table, listed.spec_id, file)))),
         ("record_count", longs(all.iter().map(|file| Some(file.record_count() as i64)))),
         ("file_size_in_bytes", longs(all.iter().map(|file| Some(file.file_size_in_bytes() as i64)))),
         ("column_sizes", counts(DataFile::column_sizes)?),
@@ -223,6 +216,7 @@ pub(super) fn files(table: &TableSnapshot, listed: &Listed) -> Result<RecordBatc
         ),
         ("content_offset", longs(all.iter().map(|file| file.content_offset()))),
         ("content_size_in_bytes", longs(all.iter().map(|file| file.content_size_in_bytes()))),
+        ("readable_metrics", metrics::readable(table, &all)?),
     ])
 }
 

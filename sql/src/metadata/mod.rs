@@ -1,11 +1,13 @@
 //! Tables about a table: `orders$snapshots`, `$history`, `$refs`, `$manifests`, `$files`, `$entries`,
 //! `$partitions`.
 //!
-//! Names and types of the columns are those that PyIceberg and Spark use, with two differences: `partition`
-//! is text in the form of a path (`day=2026-05-01`), and there is no `readable_metrics`. What is told from
-//! manifests is told manifest by manifest, so a large table needs no large memory.
+//! Names and types of the columns are those that PyIceberg and Spark use, with one difference: `partition` is text
+//! in the form of a path (`day=2026-05-01`). What is told from manifests is told manifest by manifest, so a large
+//! table needs no large memory.
 
 mod files;
+mod metrics;
+mod partitions;
 mod states;
 
 use std::any::Any;

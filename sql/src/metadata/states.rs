@@ -21,6 +21,11 @@ fn times(millis: impl Iterator<Item = i64>) -> ArrayRef {
     Arc::new(TimestampMillisecondArray::from_iter_values(millis).with_timezone("UTC"))
 }
 
+/// Milliseconds since 1970 as times.
+pub(super) fn maybe_times(millis: impl Iterator<Item = Option<i64>>) -> ArrayRef {
+    Arc::new(TimestampMillisecondArray::from_iter(millis).with_timezone("UTC"))
+}
+
 /// The snapshots, oldest first; only their columns when `empty`.
 pub(super) fn snapshots(table: &TableSnapshot, empty: bool) -> Result<RecordBatch> {
     let mut all: Vec<&Snapshot> = table.metadata().snapshots().map(Arc::as_ref).filter(|_| !empty).collect();
