@@ -1,9 +1,5 @@
-//! `sluice maintain`: files compacted, snapshots expired, orphans removed; and the same in turns for `sluice
-//! run`.
-//!
-//! ```text
-//! table -> compact (sql) -> expire (catalog) -> remove orphans (catalog) -> one report
-//! ```
+//! `sluice maintain`: tables are maintained (`sluice_sql::Maintenance`) and what came of it is shown; and the same
+//! in turns for `sluice run`.
 //!
 //! A table that fails is reported, and the others are maintained all the same.
 
@@ -14,9 +10,9 @@ use bytesize::ByteSize;
 use chrono::{DateTime, Utc};
 use clap::Args;
 use serde::Serialize;
-use sluice_catalog::maintain::{Cursors, Policy, expire, remove_orphans};
-use sluice_catalog::{Lake, TableName, TableSnapshot};
-use sluice_sql::{Engine, compact};
+use sluice_catalog::maintain::{Cursors, Policy};
+use sluice_catalog::{Lake, TableName};
+use sluice_sql::{Engine, Maintained, Maintenance};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
@@ -50,58 +46,24 @@ pub(crate) struct MaintainArgs {
 }
 
 /// What was done to one table, or would be.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Serialize)]
 struct Report {
     table: String,
     dry_run: bool,
-    /// Live data files and their bytes.
-    files_before: usize,
-    files_after: Option<usize>,
-    bytes_before: u64,
-    bytes_after: Option<u64>,
-    /// Data files that compaction rewrote, and their bytes.
-    files_rewritten: usize,
-    bytes_rewritten: u64,
-    delete_files_removed: usize,
-    snapshots_before: usize,
-    snapshots_expired: usize,
-    refs_expired: Vec<String>,
-    /// Files that only expired snapshots led to.
-    files_expired: usize,
-    bytes_expired: u64,
-    orphans_removed: usize,
-    orphan_bytes: u64,
-    /// Files that could not be deleted; a later run tries again.
-    files_left: usize,
-    /// Why a part was not done, though nothing is wrong: the table changed meanwhile, or cannot be compacted.
-    note: Option<String>,
+    #[serde(flatten)]
+    done: Maintained,
     error: Option<String>,
-}
-
-/// What is done in one go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Work {
-    orphans: bool,
-    dry_run: bool,
-}
-
-/// One run over some tables: where, by which rules, and what.
-struct Round<'a> {
-    engine: &'a Engine,
-    policy: &'a Policy,
-    cursors: &'a Cursors,
-    work: Work,
 }
 
 pub(crate) async fn run(args: MaintainArgs, config: Config) -> Result<ExitCode, Failure> {
     let engine = parts::engine(&config).await?;
     let names = if args.all { tables(engine.lake()).await? } else { args.tables };
     let cursors = Cursors::of(engine.lake()).await?;
-    let work = Work { orphans: true, dry_run: args.dry_run };
-    let round = Round { engine: &engine, policy: &config.policy(), cursors: &cursors, work };
+    let (engine, policy, dry_run) = (&engine, &config.policy(), args.dry_run);
+    let round = Maintenance { engine, policy, cursors: &cursors, orphans: true, dry_run };
     let mut reports = Vec::new();
     for name in names {
-        let report = round.maintain(&name, edge::now()).await;
+        let report = maintain(&round, &name).await;
         if args.json {
             println!("{}", serde_json::to_string(&report)?);
         }
@@ -127,32 +89,36 @@ pub(crate) async fn again_and_again(engine: &Engine, config: &Config, stop: &Can
             () = stop.cancelled() => return,
             () = tokio::time::sleep(every) => {}
         }
-        let work = turns.next(edge::now());
+        let orphans = turns.next(edge::now());
         tokio::select! {
             // A run that is cut short leaves nothing worse than orphans.
             () = stop.cancelled() => return,
-            () = everything(engine, &policy, work) => {}
+            () = everything(engine, &policy, orphans) => {}
         }
     }
 }
 
-async fn everything(engine: &Engine, policy: &Policy, work: Work) {
+async fn everything(engine: &Engine, policy: &Policy, orphans: bool) {
     let found = async { Ok::<_, Failure>((tables(engine.lake()).await?, Cursors::of(engine.lake()).await?)) };
     let (names, cursors) = match found.await {
         Ok(found) => found,
         Err(failure) => return tracing::error!("maintenance: {}", failure.detail()),
     };
-    let round = Round { engine, policy, cursors: &cursors, work };
+    let round = Maintenance { engine, policy, cursors: &cursors, orphans, dry_run: false };
+    let waiting = metrics::gauge!("sluice_maintenance_waiting_tables");
+    waiting.set(names.len() as f64);
     for name in names {
-        let report = round.maintain(&name, edge::now()).await;
+        let report = maintain(&round, &name).await;
+        waiting.decrement(1.0);
         match &report.error {
             Some(error) => tracing::error!("maintenance of {name}: {error}"),
             None => tracing::info!(
                 table = %name,
-                files = report.files_before,
-                rewritten = report.files_rewritten,
-                expired = report.snapshots_expired,
-                orphans = report.orphans_removed,
+                files = report.done.files_before,
+                rewritten = report.done.files_rewritten,
+                manifests = report.done.manifests_rewritten,
+                expired = report.done.snapshots_expired,
+                orphans = report.done.orphans_removed,
                 "maintained"
             ),
         }
@@ -172,12 +138,13 @@ impl Turns {
         Self { orphans_every, orphans_at: start + orphans_every }
     }
 
-    fn next(&mut self, now: DateTime<Utc>) -> Work {
+    /// Whether they are due now.
+    fn next(&mut self, now: DateTime<Utc>) -> bool {
         let orphans = !self.orphans_every.is_zero() && now >= self.orphans_at;
         if orphans {
             self.orphans_at = now + self.orphans_every;
         }
-        Work { orphans, dry_run: false }
+        orphans
     }
 }
 
@@ -189,74 +156,30 @@ async fn tables(lake: &Lake) -> Result<Vec<TableName>, Failure> {
     Ok(tables)
 }
 
-impl Round<'_> {
-    /// Maintains one table; what fails is in the report.
-    async fn maintain(&self, name: &TableName, now: DateTime<Utc>) -> Report {
-        let dry_run = self.work.dry_run;
-        let mut report = Report { table: name.to_string(), dry_run, ..Report::default() };
-        if let Err(failure) = self.steps(name, now, &mut report).await {
-            report.error = Some(failure.detail());
-        }
-        report
-    }
-
-    async fn steps(&self, name: &TableName, now: DateTime<Utc>, report: &mut Report) -> Result<(), Failure> {
-        let Self { engine, policy, cursors, work } = *self;
-        let lake = engine.lake();
-        let table = lake.load(name).await?;
-        report.snapshots_before = table.metadata().snapshots().len();
-        (report.files_before, report.bytes_before) = live(&table).await?;
-
-        let compacted = compact(engine, name, policy, edge::new_id, now, work.dry_run).await?;
-        report.files_rewritten = compacted.files_in;
-        report.bytes_rewritten = compacted.bytes_in;
-        report.delete_files_removed = compacted.delete_files;
-        let conflict = compacted.conflict.map(|reason| format!("left for the next run: {reason}"));
-        report.note = conflict.or(compacted.skipped);
-
-        let expired = expire(lake, name, policy, cursors, now, work.dry_run).await?;
-        report.snapshots_expired = expired.snapshots;
-        report.refs_expired = expired.refs;
-        report.files_expired = expired.files;
-        report.bytes_expired = expired.bytes;
-        report.files_left = expired.left;
-
-        if work.orphans {
-            let orphans = remove_orphans(lake, name, policy, (now, edge::new_id()), work.dry_run).await?;
-            report.orphans_removed = orphans.files;
-            report.orphan_bytes = orphans.bytes;
-            report.files_left += orphans.left;
-        }
-        if !work.dry_run {
-            let (files, bytes) = live(&lake.load(name).await?).await?;
-            (report.files_after, report.bytes_after) = (Some(files), Some(bytes));
-        }
-        Ok(())
-    }
-}
-
-/// The live data files and their bytes.
-async fn live(table: &TableSnapshot) -> Result<(usize, u64), Failure> {
-    let files = table.files().await?;
-    let bytes = files.iter().map(|file| file.parts().0.file_size_in_bytes()).sum();
-    Ok((files.len(), bytes))
+/// Maintains one table; what fails is in the report.
+async fn maintain(round: &Maintenance<'_>, name: &TableName) -> Report {
+    let (done, ended) = round.run(name, edge::now(), edge::new_id).await;
+    let error = ended.err().map(|error| Failure::from(error).detail());
+    Report { table: name.to_string(), dry_run: round.dry_run, done, error }
 }
 
 fn print(reports: Vec<Report>) {
     let counted = |count: usize| output::grouped(count as u64);
-    let rows = reports.into_iter().map(|report| {
-        let after = report.files_after.map_or_else(|| "-".to_owned(), counted);
+    let rows = reports.into_iter().map(|Report { table, done, error, .. }| {
+        let after = done.files_after.map_or_else(|| "-".to_owned(), counted);
         vec![
-            report.table,
-            format!("{} -> {after}", counted(report.files_before)),
-            ByteSize::b(report.bytes_after.unwrap_or(report.bytes_before)).to_string(),
-            counted(report.files_rewritten),
-            format!("{} of {}", counted(report.snapshots_expired), counted(report.snapshots_before)),
-            counted(report.orphans_removed),
-            report.error.or(report.note).unwrap_or_default(),
+            table,
+            format!("{} -> {after}", counted(done.files_before)),
+            ByteSize::b(done.bytes_after.unwrap_or(done.bytes_before)).to_string(),
+            counted(done.files_rewritten),
+            counted(done.manifests_rewritten),
+            format!("{} of {}", counted(done.snapshots_expired), counted(done.snapshots_before)),
+            counted(done.orphans_removed),
+            error.or(done.note).unwrap_or_default(),
         ]
     });
-    let header = ["table", "files", "bytes", "rewritten", "snapshots expired", "orphans", "note"];
+    let header =
+        ["table", "files", "bytes", "rewritten", "manifests", "snapshots expired", "orphans", "note"];
     output::print_listing(&header, rows.collect());
 }
 
@@ -268,9 +191,9 @@ mod tests {
     fn orphans_are_due_once_a_period_and_not_at_the_start() {
         let at = |seconds: i64| DateTime::from_timestamp(1_800_000_000 + seconds, 0).unwrap();
         let mut turns = Turns::new(Duration::from_secs(100), at(0));
-        let due: Vec<_> = [0, 60, 120, 180, 219, 220].map(|now| turns.next(at(now)).orphans).to_vec();
+        let due: Vec<_> = [0, 60, 120, 180, 219, 220].map(|now| turns.next(at(now))).to_vec();
         assert_eq!(due, [false, false, true, false, false, true]);
         let mut never = Turns::new(Duration::ZERO, at(0));
-        assert!(!never.next(at(1_000_000)).orphans);
+        assert!(!never.next(at(1_000_000)));
     }
 }

@@ -1,10 +1,11 @@
 //! Side by side with ceilings measured in the same run: each benchmark prints one JSON line.
 //!
 //! A ceiling is the least work the same libraries need for the same bytes on the same threads; the ratio
-//! says what the guarantees on top of it cost. `ingest` wants Kafka, and MinIO or a folder; `query` and `commits` a
-//! folder.
+//! says what the guarantees on top of it cost. `ingest` wants Kafka, and MinIO or a folder; the others a folder.
 
 mod commits;
+mod compaction;
+mod day;
 mod ingest;
 mod query;
 mod usage;
@@ -26,6 +27,10 @@ enum Benchmark {
     Ingest(ingest::Arguments),
     /// Commits to a growing table, by one writer and by many at once, and planning on it.
     Commits(commits::Arguments),
+    /// Compaction of small files, against plain DataFusion and DuckDB on the same files.
+    Compaction(compaction::Arguments),
+    /// A day of small commits by an injected clock, with maintenance.
+    Day(day::Arguments),
     /// SQL over a table, against plain DataFusion on the same files.
     Query(query::Arguments),
 }
@@ -35,6 +40,8 @@ async fn main() -> ExitCode {
     let result = match Arguments::parse().benchmark {
         Benchmark::Ingest(arguments) => ingest::run(arguments).await,
         Benchmark::Commits(arguments) => commits::run(arguments).await,
+        Benchmark::Compaction(arguments) => compaction::run(arguments).await,
+        Benchmark::Day(arguments) => day::run(arguments).await,
         Benchmark::Query(arguments) => query::run(arguments).await,
     };
     match result {

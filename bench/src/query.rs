@@ -4,7 +4,7 @@
 //! sides changing places; compare the medians. A side's time is from the text to the last batch. Plain
 //! DataFusion has its defaults and the same number of partitions.
 
-mod data;
+pub(crate) mod data;
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};

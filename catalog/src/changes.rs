@@ -135,9 +135,11 @@ impl Lake {
         }
         let mut wait = FIRST_WAIT;
         for _ in 0..ATTEMPTS_MAX {
+            let turn = self.inner().turns.take(changes.iter().map(|(table, _)| table)).await;
             if let Some(outcome) = attempt(self, &changes, now).await? {
                 return Ok(outcome);
             }
+            drop(turn);
             tokio::time::sleep(wait).await;
             wait = (wait * 2).min(Duration::from_secs(1));
         }
@@ -266,12 +268,9 @@ async fn stage(lake: &Lake, table: &TableName, change: &TableChange, now: DateTi
         Err(outcome) => return Ok(Staged::Ended(outcome)),
     };
     let location = apply::next_location(&base, &next);
-    lake.object_path(&location.to_string())?;
+    let next = Arc::new(next);
     if !lake.inner().catalog.writes_metadata() {
-        next.write_to(&lake.inner().file_io, &location).await.map_err(|source| Error::Iceberg {
-            subject: format!("cannot write the next metadata of `{table}`"),
-            source: Box::new(source),
-        })?;
+        lake.write_metadata(&next, &location).await?;
     }
     let swap = Swap {
         table: table.clone(),
@@ -279,7 +278,7 @@ async fn stage(lake: &Lake, table: &TableName, change: &TableChange, now: DateTi
         new: location.to_string(),
         change: Change::Table { requirements: change.requirements.clone(), updates: change.updates.clone() },
     };
-    Ok(Staged::Next { swap, state: State::Table(Arc::new(next)) })
+    Ok(Staged::Next { swap, state: State::Table(next) })
 }
 
 /// Deletes metadata files of an attempt that changed nothing for certain.

@@ -21,6 +21,7 @@ mod in_turn;
 mod landing;
 mod manifests;
 mod merge;
+mod observe;
 mod operation;
 mod pace;
 mod plan;
@@ -30,11 +31,12 @@ mod stage;
 mod summary;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-pub use self::operation::{FileTest, Operation, Partitions, Rewrite, RowChanges, Scope};
+pub use self::operation::{FileTest, Operation, Partitions, Rewrite, RowChanges, Scope, StagedManifests};
 pub(crate) use self::restate::restate;
 use crate::error::{Error, Result};
 use crate::lake::Lake;
@@ -103,10 +105,13 @@ pub enum CommitOutcome {
 /// Commits to one or several tables; see [`Lake::commit`].
 pub(crate) async fn commit(lake: &Lake, commits: Vec<Commit>, now: DateTime<Utc>) -> Result<CommitOutcome> {
     check(&commits)?;
-    match commits.len() == 1 || lake.inner().catalog.swaps_together() {
+    let began = Instant::now();
+    let outcome = match commits.len() == 1 || lake.inner().catalog.swaps_together() {
         true => landing::land(lake, lake, &commits, now).await,
         false => in_turn::land(lake, lake, &commits, now).await,
-    }
+    };
+    observe::ended(&outcome, began.elapsed());
+    outcome
 }
 
 /// Refuses what no base would take.

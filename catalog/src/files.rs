@@ -19,24 +19,22 @@ use iceberg::spec::{
     DataContentType, DataFile, DataFileFormat, ManifestContentType, ManifestEntry, ManifestEntryRef,
     ManifestFile, Operation, Snapshot,
 };
-use moka::future::Cache;
 
 use crate::error::{Error, Result};
 use crate::lake::Lake;
 use crate::manifest;
 use crate::snapshot::TableSnapshot;
 
+mod cache;
 mod deletes;
 mod live;
 
+pub(crate) use cache::ManifestCache;
 use deletes::DeleteIndex;
 pub use live::{DeleteFile, Deletes, EqualityDeletes, LiveFile, PositionDeletes};
 
 /// Manifests of one snapshot read at the same time.
 const MANIFESTS_IN_FLIGHT: usize = 16;
-
-/// Memory for what was read of manifests.
-const CACHE_BYTES: u64 = 128 << 20;
 
 /// A file as its manifest lists it.
 #[derive(Clone, Debug)]
@@ -45,22 +43,6 @@ struct ListedFile {
     file: Arc<DataFile>,
     partition_spec_id: i32,
     sequence_number: i64,
-}
-
-/// Manifests by location.
-#[derive(Clone, Debug)]
-pub(crate) struct ManifestCache {
-    read: Cache<String, (u32, Arc<Vec<ListedFile>>)>,
-}
-
-impl ManifestCache {
-    pub(crate) fn new() -> Self {
-        let read = Cache::builder()
-            .weigher(|_: &String, entry: &(u32, Arc<Vec<ListedFile>>)| entry.0)
-            .max_capacity(CACHE_BYTES)
-            .build();
-        Self { read }
-    }
 }
 
 /// The manifests of one snapshot, not yet read.
@@ -122,6 +104,14 @@ impl Manifests {
         Ok(content.entries().to_vec())
     }
 
+    /// The live delete files.
+    pub(crate) async fn delete_files(&self) -> Result<Vec<LiveFile>> {
+        let listed = collect(&self.table, self.deletes.clone(), |_| true).await?;
+        let live =
+            |listed: ListedFile| LiveFile::new(listed.file, listed.partition_spec_id, listed.sequence_number);
+        Ok(listed.into_iter().map(live).collect())
+    }
+
     async fn index(&self) -> Result<DeleteIndex> {
         let listed = collect(&self.table, self.deletes.clone(), |_| true).await?;
         let delete = |listed: ListedFile| {
@@ -137,7 +127,7 @@ impl Manifests {
 /// The manifests of the snapshot.
 pub(crate) async fn manifests(table: &TableSnapshot) -> Result<Manifests> {
     let all = match table.snapshot() {
-        Some(snapshot) => list(table, snapshot).await?,
+        Some(snapshot) => list(table, snapshot).await?.to_vec(),
         None => Vec::new(),
     };
     let (data, deletes) = all.into_iter().partition(|manifest| manifest.content == ManifestContentType::Data);
@@ -151,7 +141,7 @@ pub(crate) async fn added_since(table: &TableSnapshot, since: i64) -> Result<Opt
     let Some(stretches) = appends_since(table, since) else { return Ok(None) };
     let mut listed = Vec::new();
     for (head, newer) in stretches {
-        let mut manifests = list(table, head).await?;
+        let mut manifests = list(table, head).await?.to_vec();
         // An append that merges manifests writes its own, which then also holds older files.
         manifests.retain(|manifest| newer.contains(&manifest.added_snapshot_id));
         if manifests.iter().any(|manifest| manifest.content == ManifestContentType::Deletes) {
@@ -191,12 +181,8 @@ fn appends_since(table: &TableSnapshot, since: i64) -> Option<Vec<(&Snapshot, Ha
 }
 
 /// The manifest list of a snapshot.
-async fn list(table: &TableSnapshot, snapshot: &Snapshot) -> Result<Vec<ManifestFile>> {
-    let location = snapshot.manifest_list();
-    let bytes = table.lake().inner().storage.read_object(location).await?;
-    manifest::parse_list(&bytes, snapshot, table.metadata().format_version()).map_err(|source| {
-        Error::Iceberg { subject: format!("manifest list {location}"), source: Box::new(source) }
-    })
+async fn list(table: &TableSnapshot, snapshot: &Snapshot) -> Result<Arc<[ManifestFile]>> {
+    table.lake().manifest_list(snapshot, table.metadata().format_version()).await
 }
 
 /// The wanted files of the manifests, in their order.
@@ -206,7 +192,7 @@ async fn collect(
     wanted: impl Fn(&ListedFile) -> bool,
 ) -> Result<Vec<ListedFile>> {
     let name = table.name().to_string();
-    let reads = manifests.into_iter().map(|manifest| read(table.lake(), &name, manifest));
+    let reads = manifests.into_iter().map(|manifest| cache::read_beside(table.lake(), &name, manifest));
     let read: Vec<_> = futures::stream::iter(reads).buffered(MANIFESTS_IN_FLIGHT).try_collect().await?;
     let listed = read.iter().flat_map(|files| files.iter());
     let files: Vec<ListedFile> = listed.filter(|file| wanted(file)).cloned().collect();
@@ -217,38 +203,6 @@ async fn collect(
         }
     }
     Ok(files)
-}
-
-/// One manifest's live files, from memory if it was read before.
-async fn read(lake: &Lake, table: &str, manifest: ManifestFile) -> Result<Arc<Vec<ListedFile>>> {
-    let cache = &lake.inner().manifests.read;
-    let location = &manifest.manifest_path;
-    if let Some((_, files)) = cache.get(location).await {
-        return Ok(files);
-    }
-    if manifest.key_metadata.is_some() {
-        return Err(refused(table, location, "the manifest is encrypted".to_owned()));
-    }
-    let content = manifest::read(&lake.inner().file_io, &manifest).await;
-    let content = content.map_err(|source| Error::Iceberg {
-        subject: format!("manifest {location}"),
-        source: Box::new(source),
-    })?;
-    let live = content.entries().iter().filter(|entry| entry.is_alive());
-    let files: Result<Vec<ListedFile>> = live.map(|entry| listed(lake, table, &manifest, entry)).collect();
-    let files = Arc::new(files?);
-    let weight = files.iter().map(memory).fold(1, u32::saturating_add);
-    cache.insert(location.clone(), (weight, files.clone())).await;
-    Ok(files)
-}
-
-/// About how many bytes a listed file takes: a few maps by column, of which the bounds hold values.
-fn memory(listed: &ListedFile) -> u32 {
-    let file = &listed.file;
-    let counts = file.column_sizes().len() + file.value_counts().len() + file.null_value_counts().len();
-    let bounds = file.lower_bounds().len() + file.upper_bounds().len();
-    let bytes = 512 + file.file_path().len() + 16 * counts + 100 * bounds;
-    u32::try_from(bytes).unwrap_or(u32::MAX)
 }
 
 /// An entry as a file that this version can read.

@@ -9,16 +9,12 @@
 //! - Metadata is cached by its location, which names one state for ever. Finding a table costs one query of
 //!   the catalog, and a read of the store only when the table changed.
 
-use std::io::Read;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use iceberg::MetadataLocation;
 use iceberg::io::FileIO;
-use iceberg::spec::{TableMetadata, ViewMetadata};
-use moka::future::Cache;
+use iceberg::spec::TableMetadata;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 use url::Url;
@@ -28,22 +24,18 @@ use crate::commit::{Commit, CommitOutcome};
 use crate::create::first_metadata;
 use crate::error::{Error, Result};
 use crate::files::ManifestCache;
+use crate::metadata::MetadataCache;
 use crate::name::{TableName, is_valid_namespace};
 use crate::schema;
 use crate::settings::LakeSettings;
 use crate::snapshot::TableSnapshot;
 use crate::spec::TableSpec;
-use crate::storage::{LakeStorage, OBJECT_BYTES_MAX};
+use crate::storage::LakeStorage;
 use crate::store;
 use crate::store::vended::Keyring;
+use crate::turns::Turns;
 use crate::view::{self, View};
 use crate::warehouse::Warehouse;
-
-/// Metadata kept in memory, measured by its size as JSON.
-const METADATA_CACHE_BYTES: u64 = 32 << 20;
-
-/// Views kept in memory.
-const VIEW_CACHE_ENTRIES: u64 = 1_000;
 
 /// A handle to the lake; clones share one catalog connection pool and one object store client.
 #[derive(Clone, Debug)]
@@ -61,8 +53,9 @@ pub(crate) struct LakeInner {
     pub(crate) file_io: FileIO,
     pub(crate) catalog: Arc<dyn Catalog>,
     pub(crate) manifests: ManifestCache,
-    views: Cache<String, Arc<ViewMetadata>>,
-    metadata: Cache<String, (u32, Arc<TableMetadata>)>,
+    pub(crate) metadata: MetadataCache,
+    /// Who may commit to which table now, among the writers of this process.
+    pub(crate) turns: Turns,
 }
 
 /// What [`Lake::create`] found.
@@ -127,10 +120,6 @@ impl Lake {
     ) -> Self {
         let warehouse = Arc::new(warehouse);
         let storage = LakeStorage::new(store.clone(), warehouse.clone());
-        let metadata = Cache::builder()
-            .weigher(|_: &String, entry: &(u32, Arc<TableMetadata>)| entry.0)
-            .max_capacity(METADATA_CACHE_BYTES)
-            .build();
         let inner = LakeInner {
             settings,
             warehouse,
@@ -139,8 +128,8 @@ impl Lake {
             storage,
             catalog,
             manifests: ManifestCache::new(),
-            views: Cache::new(VIEW_CACHE_ENTRIES),
-            metadata,
+            metadata: MetadataCache::new(),
+            turns: Turns::default(),
         };
         Self { inner: Arc::new(inner) }
     }
@@ -227,15 +216,12 @@ impl Lake {
         metadata: TableMetadata,
     ) -> Result<Option<TableSnapshot>> {
         let location = MetadataLocation::new_with_metadata(metadata.location(), &metadata);
-        let catalog = &self.inner.catalog;
+        let (catalog, metadata) = (&self.inner.catalog, Arc::new(metadata));
         if !catalog.writes_metadata() {
-            metadata.write_to(&self.inner.file_io, &location).await.map_err(|source| Error::Iceberg {
-                subject: format!("cannot write the first metadata of `{name}`"),
-                source: Box::new(source),
-            })?;
+            self.write_metadata(&metadata, &location).await?;
         }
         let location = location.to_string();
-        let state = State::Table(Arc::new(metadata));
+        let state = State::Table(metadata);
         let insert = Insert { name: name.clone(), location: location.clone(), state };
         match catalog.insert(insert).await? {
             Some(entry) => self.pin(name, entry).await.map(Some),
@@ -282,55 +268,10 @@ impl Lake {
     }
 
     /// Refuses a state that this program cannot keep its promises on.
-    fn check(&self, metadata: &TableMetadata) -> Result<()> {
+    pub(crate) fn check(&self, metadata: &TableMetadata) -> Result<()> {
         // The files that a table's own metadata places elsewhere would be refused one by one; say it once.
         self.object_path(metadata.location())?;
         schema::check(metadata.current_schema())
-    }
-
-    /// The state that a metadata location names.
-    pub(crate) async fn metadata(&self, location: &str) -> Result<Arc<TableMetadata>> {
-        if let Some((_, metadata)) = self.inner.metadata.get(location).await {
-            return Ok(metadata);
-        }
-        let json = self.read_json(location).await?;
-        let metadata: TableMetadata = parse(location, &json)?;
-        schema::check_defaults(&json, &metadata)?;
-        self.check(&metadata)?;
-        let metadata = Arc::new(metadata);
-        let weight = u32::try_from(json.len()).unwrap_or(u32::MAX);
-        self.inner.metadata.insert(location.to_owned(), (weight, metadata.clone())).await;
-        Ok(metadata)
-    }
-
-    /// The state of a view that a metadata location names.
-    pub(crate) async fn view_metadata(&self, location: &str) -> Result<Arc<ViewMetadata>> {
-        if let Some(metadata) = self.inner.views.get(location).await {
-            return Ok(metadata);
-        }
-        let json = self.read_json(location).await?;
-        let metadata: ViewMetadata = parse(location, &json)?;
-        schema::check(metadata.current_schema())?;
-        let metadata = Arc::new(metadata);
-        self.inner.views.insert(location.to_owned(), metadata.clone()).await;
-        Ok(metadata)
-    }
-
-    /// A metadata file's JSON, unpacked if it is compressed.
-    pub(crate) async fn read_json(&self, location: &str) -> Result<Bytes> {
-        let bytes = self.inner.storage.read_object(location).await?;
-        if !bytes.starts_with(&[0x1f, 0x8b]) {
-            return Ok(bytes);
-        }
-        let mut json = Vec::new();
-        let mut unpacked = flate2::read::GzDecoder::new(bytes.as_ref()).take(OBJECT_BYTES_MAX + 1);
-        let read = unpacked.read_to_end(&mut json).map_err(|error| error.to_string());
-        let fact = match read {
-            Ok(size) if size as u64 <= OBJECT_BYTES_MAX => return Ok(json.into()),
-            Ok(_) => format!("it unpacks to more than {OBJECT_BYTES_MAX} bytes"),
-            Err(fact) => fact,
-        };
-        Err(damaged(location, fact))
     }
 
     /// Removes the table from the catalog; its files stay for orphan removal.
@@ -381,23 +322,6 @@ impl Lake {
     /// Removes a view; one that does not exist is no error.
     pub async fn drop_view(&self, name: &TableName) -> Result<()> {
         self.inner.catalog.remove(name, Kind::View).await.map(|_| ())
-    }
-}
-
-/// Parses a metadata file; what it says about itself is checked by the library while parsing.
-fn parse<T: serde::de::DeserializeOwned>(location: &str, json: &[u8]) -> Result<T> {
-    // The library takes some of what it parses for granted; a damaged file must not end the program.
-    match catch_unwind(AssertUnwindSafe(|| serde_json::from_slice(json))) {
-        Ok(parsed) => parsed.map_err(|error| damaged(location, error.to_string())),
-        Err(_) => Err(damaged(location, "the decoder stopped at it".to_owned())),
-    }
-}
-
-fn damaged(location: &str, fact: String) -> Error {
-    Error::File {
-        subject: location.to_owned(),
-        fact: format!("not readable as Iceberg metadata ({fact})"),
-        remedy: "restore the file, or point the catalog back to the table's previous metadata",
     }
 }
 

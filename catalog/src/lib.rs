@@ -24,6 +24,7 @@ mod lake;
 mod local_store;
 pub mod maintain;
 mod manifest;
+mod metadata;
 mod name;
 mod names;
 mod offsets;
@@ -38,6 +39,7 @@ mod storage;
 mod store;
 #[cfg(test)]
 mod testing;
+mod turns;
 mod view;
 mod warehouse;
 mod write;
@@ -45,7 +47,9 @@ mod write;
 pub use alter::{Alteration, Position};
 pub use catalogs::{NamespaceDropped, Renamed};
 pub use changes::{ChangeOutcome, Requested, TableChange, TableRequest, ViewChange, ViewRequest, ViewState};
-pub use commit::{Commit, CommitOutcome, FileTest, Operation, Partitions, Rewrite, RowChanges, Scope};
+pub use commit::{
+    Commit, CommitOutcome, FileTest, Operation, Partitions, Rewrite, RowChanges, Scope, StagedManifests,
+};
 pub use error::{Error, Result};
 pub use files::{DeleteFile, Deletes, EqualityDeletes, LiveFile, Manifests, PositionDeletes};
 pub use lake::{Created, Lake};

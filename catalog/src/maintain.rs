@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! TableSnapshot + Policy -> plan (which small files become large ones)      the engine rewrites them
+//!                        -> dangling (delete files that no data file needs)
 //!                        -> manifests (many small ones into few, by partition)
 //!                        -> expire (old snapshots, then the files that only they led to)
 //!                        -> orphans (files that nothing leads to, old enough)
@@ -15,7 +16,9 @@
 //! - There is no clock here: `now` is an argument.
 
 mod consumers;
+mod dangling;
 mod expire;
+mod manifests;
 mod orphans;
 mod plan;
 mod policy;
@@ -24,7 +27,9 @@ mod reach;
 mod tests;
 
 pub use consumers::{CURSOR, Cursors};
+pub use dangling::drop_dangling_deletes;
 pub use expire::{Expired, expire};
+pub use manifests::{ManifestsRewritten, rewrite_manifests};
 #[cfg(test)]
 pub(crate) use orphans::remove;
 pub use orphans::{Orphans, remove_orphans};

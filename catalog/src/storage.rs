@@ -26,6 +26,11 @@ use crate::manifest::avro;
 use crate::store::failed;
 use crate::warehouse::Warehouse;
 
+mod held;
+
+pub(crate) use held::Held;
+use held::HeldFiles;
+
 /// The largest metadata object that is read.
 pub(crate) const OBJECT_BYTES_MAX: u64 = 256 << 20;
 
@@ -34,11 +39,13 @@ pub(crate) const OBJECT_BYTES_MAX: u64 = 256 << 20;
 pub(crate) struct LakeStorage {
     store: Arc<dyn ObjectStore>,
     warehouse: Arc<Warehouse>,
+    /// Where writes wait, if they do.
+    held: Option<Arc<HeldFiles>>,
 }
 
 impl LakeStorage {
     pub(crate) fn new(store: Arc<dyn ObjectStore>, warehouse: Arc<Warehouse>) -> Self {
-        Self { store, warehouse }
+        Self { store, warehouse, held: None }
     }
 
     /// The same store as the library's handle.
@@ -69,6 +76,16 @@ impl LakeStorage {
                 remedy: "restore the file, or roll the table back to a state without it",
             }),
         }
+    }
+
+    /// Writes a whole object.
+    ///
+    /// # Errors
+    /// Outside the warehouse, or refused by the store.
+    pub(crate) async fn write_object(&self, location: &str, bytes: Bytes) -> Result<()> {
+        let path = self.warehouse.object_path(location)?;
+        let written = self.store.put(&path, bytes.into()).await;
+        written.map(|_| ()).map_err(|error| failed("write", location, &error))
     }
 
     fn path(&self, location: &str) -> IcebergResult<Path> {
@@ -127,8 +144,15 @@ impl Storage for LakeStorage {
     }
 
     async fn write(&self, path: &str, bs: Bytes) -> IcebergResult<()> {
-        let written = self.store.put(&self.path(path)?, bs.into()).await;
-        written.map(|_| ()).map_err(|error| io_error("write", path, &error))
+        self.path(path)?;
+        let now = match &self.held {
+            Some(held) => held.hold(path, bs),
+            None => Some(bs),
+        };
+        match now {
+            Some(bytes) => self.write_object(path, bytes).await.map_err(to_iceberg),
+            None => Ok(()),
+        }
     }
 
     async fn writer(&self, path: &str) -> IcebergResult<Box<dyn FileWrite>> {

@@ -11,6 +11,7 @@ mod hostile;
 mod pruning;
 mod readings;
 mod statements;
+mod streamed;
 mod versions;
 mod views;
 mod writes;

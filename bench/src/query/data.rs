@@ -1,12 +1,13 @@
 //! The table that is measured: events like the shop's, the same bytes in every run.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{
     ArrayRef, Float64Array, Int32Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
 };
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
-use chrono::DateTime;
+use chrono::{DateTime, Utc};
 use sluice_catalog::{
     Commit, CommitOutcome, Created, Lake, Operation, TableName, TableSnapshot, TableSpec, TableWriter,
     WriterSettings,
@@ -22,14 +23,30 @@ const START_MICROS: i64 = 1_767_225_600_000_000;
 
 /// Writes and commits `bronze.events`.
 pub(super) async fn write(lake: &Lake, rows: usize) -> Result<TableSnapshot, Failure> {
+    create(lake).await?;
+    let now = DateTime::from_timestamp_micros(START_MICROS).unwrap_or_default();
+    append(lake, 0..rows, Uuid::from_u128(u128::try_from(rows)?), now).await
+}
+
+/// Creates `bronze.events`.
+pub(crate) async fn create(lake: &Lake) -> Result<TableName, Failure> {
     let name = TableName::new("bronze", "events")?;
-    let schema = schema();
-    let (Created::New(table) | Created::Existed(table)) =
-        lake.create(&name, TableSpec::new(Arc::clone(&schema))).await?;
-    let token = Uuid::from_u128(u128::try_from(rows)?);
+    let (Created::New(_) | Created::Existed(_)) = lake.create(&name, TableSpec::new(schema())).await?;
+    Ok(name)
+}
+
+/// Appends these rows to `bronze.events` in one commit.
+pub(crate) async fn append(
+    lake: &Lake,
+    rows: Range<usize>,
+    token: Uuid,
+    now: DateTime<Utc>,
+) -> Result<TableSnapshot, Failure> {
+    let name = TableName::new("bronze", "events")?;
+    let (table, schema) = (lake.load(&name).await?, schema());
     let mut writer = TableWriter::new(lake, &table, token, WriterSettings::default())?;
-    for first in (0..rows).step_by(BATCH) {
-        writer.write(batch(&schema, first..rows.min(first + BATCH))?).await?;
+    for first in rows.clone().step_by(BATCH) {
+        writer.write(batch(&schema, first..rows.end.min(first + BATCH))?).await?;
     }
     let commit = Commit {
         table: name,
@@ -39,8 +56,7 @@ pub(super) async fn write(lake: &Lake, rows: usize) -> Result<TableSnapshot, Fai
         properties: Default::default(),
         token,
     };
-    match lake.commit(vec![commit], DateTime::from_timestamp_micros(START_MICROS).unwrap_or_default()).await?
-    {
+    match lake.commit(vec![commit], now).await? {
         CommitOutcome::Committed(mut tables) => {
             tables.pop().ok_or_else(|| "the commit named no table".into())
         }
@@ -61,7 +77,7 @@ fn schema() -> SchemaRef {
     ]))
 }
 
-fn batch(schema: &SchemaRef, rows: std::ops::Range<usize>) -> Result<RecordBatch, Failure> {
+fn batch(schema: &SchemaRef, rows: Range<usize>) -> Result<RecordBatch, Failure> {
     let each = || rows.clone().map(|row| mixed(row as u64));
     let below = |mixed: u64, limit: u64| (mixed % limit) as i64;
     let columns: Vec<ArrayRef> = vec![

@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::fixture::at;
+use crate::commit::{Commit, CommitOutcome, Operation};
+use crate::fixture::{self, at};
 use crate::testing::{memory_lake, name, new_table};
 
 fn change(requirements: Value, updates: Value) -> TableChange {
@@ -231,4 +232,19 @@ async fn a_staged_table_is_created_by_its_first_commit() {
     assert_eq!(created[0].metadata().properties().get("k").map(String::as_str), Some("v"));
     let again = one(&test.lake, "a.t", create, updates).await;
     assert!(matches!(again, ChangeOutcome::Conflict { .. }), "{again:?}");
+}
+
+#[tokio::test]
+async fn a_clock_behind_the_table_stops_no_change() {
+    let test = memory_lake().await;
+    let lake = &test.lake;
+    let table = fixture::orders(lake, "orders", Vec::new(), &[]).await;
+    // Far ahead of the library's own clock.
+    let files = fixture::staged(lake, &table, fixture::token(1), 0..3).await;
+    let append = Commit::new(table.name().clone(), Operation::Append, fixture::token(1));
+    let outcome = lake.commit(vec![Commit { files: Some(files), ..append }], at(60)).await.unwrap();
+    assert!(matches!(outcome, CommitOutcome::Committed(_)), "{outcome:?}");
+    let after = applied(one(lake, "bronze.orders", json!([]), json!([set("k", "v")])).await);
+    assert_eq!(after[0].metadata().properties()["k"], "v");
+    assert_eq!(after[0].metadata().last_updated_ms(), at(60).timestamp_millis(), "time does not go back");
 }

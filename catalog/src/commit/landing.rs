@@ -14,21 +14,27 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use futures::future;
 
+use super::observe;
 use super::pace::{LIMIT, Pace};
 use super::plan::{self, Draft};
 use super::stage::{self, Staged};
-use super::{Commit, CommitOutcome};
+use super::{Commit, CommitOutcome, Operation};
 use crate::catalogs::{Change, Entry, State, Swap, SwapOutcome};
 use crate::error::{Error, Result};
 use crate::lake::Lake;
 use crate::name::TableName;
 use crate::snapshot::TableSnapshot;
+use crate::turns::Turn;
 
 /// The pointers to current metadata: read, and swapped all or none. A lake, or one that loses replies.
 #[async_trait]
 pub(super) trait Pointers: Send + Sync {
     async fn load(&self, table: &TableName) -> Result<TableSnapshot>;
     async fn swap(&self, swaps: Vec<Swap>) -> Result<SwapOutcome>;
+    /// Waits until no other writer of this process commits to these tables; nothing rests on it.
+    async fn turn(&self, _commits: &[Commit]) -> Option<Turn> {
+        None
+    }
 }
 
 #[async_trait]
@@ -39,6 +45,10 @@ impl Pointers for Lake {
 
     async fn swap(&self, swaps: Vec<Swap>) -> Result<SwapOutcome> {
         self.inner().catalog.swap(&swaps).await
+    }
+
+    async fn turn(&self, commits: &[Commit]) -> Option<Turn> {
+        Some(self.inner().turns.take(commits.iter().map(|commit| &commit.table)).await)
     }
 }
 
@@ -74,11 +84,13 @@ pub(super) async fn land(
     // Where the states lie whose fate is unknown.
     let mut tried: Vec<String> = Vec::new();
     loop {
+        let turn = pointers.turn(commits).await;
         let bases = match load(pointers, commits).await {
             Ok(bases) => bases,
             Err(error) if doubt.is_none() || matches!(error, Error::NoSuchTable { .. }) => return Err(error),
             Err(error) => {
                 tracing::warn!(token = %first.token, %error, "a commit is in doubt and the catalog does not answer");
+                drop(turn);
                 if !pace.wait().await {
                     return Err(Error::Unresolved { token: first.token, cause: Box::new(error) });
                 }
@@ -86,7 +98,10 @@ pub(super) async fn land(
             }
         };
         let merge = pace.attempts() == 0;
-        match attempt(pointers, lake, commits, bases, (now, merge), &tried).await? {
+        observe::attempt();
+        let ended = attempt(pointers, lake, commits, bases, (now, merge), &tried).await?;
+        drop(turn);
+        match ended {
             Attempt::Ended(outcome) => return Ok(outcome),
             Attempt::Refused(outcome, landed) => {
                 if doubt.is_none() {
@@ -101,6 +116,7 @@ pub(super) async fn land(
             }
             Attempt::InDoubt(error, mut locations) => {
                 tried.append(&mut locations);
+                observe::in_doubt();
                 tracing::warn!(token = %first.token, %error, "the catalog did not say whether a commit landed");
                 if !pace.wait().await {
                     return Err(Error::Unresolved { token: first.token, cause: Box::new(error) });
@@ -151,6 +167,7 @@ async fn attempt(
         }
         Ok(SwapOutcome::Lost { table }) => {
             tracing::debug!(%table, "lost the race for a table");
+            observe::lost_race();
             delete_attempt(lake, &staged).await;
             Ok(Attempt::Rejected(Rejection::Lost(table)))
         }
@@ -222,7 +239,8 @@ async fn settle(
     states: Vec<Entry>,
 ) -> Vec<TableSnapshot> {
     let mut snapshots = Vec::with_capacity(staged.len());
-    for ((commit, staged), current) in commits.iter().zip(staged).zip(states) {
+    for ((commit, mut staged), current) in commits.iter().zip(staged).zip(states) {
+        staged.keep(lake).await;
         tracing::debug!(
             table = %commit.table,
             token = %commit.token,
@@ -249,13 +267,18 @@ async fn delete_attempt(lake: &Lake, staged: &[Staged]) {
     }
 }
 
-/// A refused commit is over: its data files will never be part of a table.
+/// A refused commit is over: its files will never be part of a table.
 pub(super) async fn delete_staged_files(lake: &Lake, commits: &[Commit]) {
     for commit in commits {
         let files = commit.files.iter().flat_map(|files| &files.files);
         let deletes = commit.operation.deletes().into_iter().flat_map(|deletes| deletes.files());
         let files = files.chain(deletes.map(|(_, file)| file));
-        let locations: Vec<_> = files.map(|file| file.file_path().to_owned()).collect();
+        let manifests = match &commit.operation {
+            Operation::RewriteManifests(staged) => staged.written.as_slice(),
+            _ => &[],
+        };
+        let manifests = manifests.iter().map(|manifest| manifest.manifest_path.clone());
+        let locations: Vec<_> = files.map(|file| file.file_path().to_owned()).chain(manifests).collect();
         stage::delete(lake, &locations).await;
     }
 }

@@ -15,9 +15,12 @@ use iceberg::spec::{
 };
 use uuid::Uuid;
 
+use super::operation::StagedManifests;
 use super::removal::Removal;
+use super::stage::Staging;
 use super::summary::Tally;
 use crate::error::{Error, Result};
+use crate::lake::Lake;
 use crate::manifest;
 use crate::name::TableName;
 
@@ -26,6 +29,8 @@ const READ_AHEAD: usize = 8;
 
 /// What one attempt reads and writes for the snapshot it makes.
 pub(super) struct Manifests<'a> {
+    pub(super) lake: &'a Lake,
+    /// Where the attempt writes; its files are stored together at the end.
     pub(super) io: &'a FileIO,
     pub(super) table: &'a TableName,
     pub(super) base: &'a TableMetadata,
@@ -33,8 +38,6 @@ pub(super) struct Manifests<'a> {
     pub(super) parent: Option<&'a SnapshotRef>,
     pub(super) snapshot_id: i64,
     pub(super) attempt: Uuid,
-    /// Every location this attempt has begun to write.
-    pub(super) written: &'a mut Vec<String>,
     pub(super) next: usize,
 }
 
@@ -54,12 +57,8 @@ impl Manifests<'_> {
 
     /// The manifests of a snapshot.
     pub(super) async fn of(&self, snapshot: &Snapshot) -> Result<Vec<ManifestFile>> {
-        let location = snapshot.manifest_list();
-        let read = async {
-            let bytes = self.io.new_input(location)?.read().await?;
-            manifest::parse_list(&bytes, snapshot, self.base.format_version())
-        };
-        read.await.map_err(|source| self.failed("reading manifest list", location, source))
+        let list = self.lake.manifest_list(snapshot, self.base.format_version()).await?;
+        Ok(list.to_vec())
     }
 
     async fn read_one(&self, manifest: &ManifestFile) -> Result<Manifest> {
@@ -184,19 +183,47 @@ impl Manifests<'_> {
         self.write(writer).await
     }
 
-    /// Writes the manifest list; its location.
-    pub(super) async fn list(&mut self, manifests: Vec<ManifestFile>) -> Result<String> {
-        let (id, attempt) = (self.snapshot_id, self.attempt);
-        let location = self.begin(format!("snap-{id}-{attempt}.avro"));
+    /// The manifests with some listed by others; the reason when one of those is not there any more. A manifest
+    /// that is still listed still lists what is live, because removing a file replaces its manifest.
+    pub(super) fn exchanged(
+        &self,
+        mut manifests: Vec<ManifestFile>,
+        staged: &StagedManifests,
+    ) -> Staging<Vec<ManifestFile>> {
+        let replaced: HashSet<&str> = staged.replaced.iter().map(String::as_str).collect();
+        let before = manifests.len();
+        manifests.retain(|manifest| !replaced.contains(manifest.manifest_path.as_str()));
+        if before - manifests.len() != replaced.len() {
+            return Err("files were removed from a manifest that is to be replaced".to_owned());
+        }
+        let by_this = |manifest: &ManifestFile| ManifestFile {
+            added_snapshot_id: self.snapshot_id,
+            ..manifest.clone()
+        };
+        Ok(staged.written.iter().map(by_this).chain(manifests).collect())
+    }
+
+    /// Writes the manifest list; its location and its entries.
+    pub(super) async fn list(&self, mut manifests: Vec<ManifestFile>) -> Result<(String, Vec<ManifestFile>)> {
+        let (id, attempt, sequence_number) =
+            (self.snapshot_id, self.attempt, self.base.next_sequence_number());
+        for manifest in manifests.iter_mut().filter(|manifest| manifest.added_snapshot_id == id) {
+            for number in [&mut manifest.sequence_number, &mut manifest.min_sequence_number] {
+                if *number == UNASSIGNED_SEQUENCE_NUMBER {
+                    *number = sequence_number;
+                }
+            }
+        }
+        let location = self.location(&format!("snap-{id}-{attempt}.avro"));
         let write = async {
             let writer = self.io.new_output(&location)?.writer().await?;
             let parent = self.parent.map(|parent| parent.snapshot_id());
-            let mut list = ManifestListWriter::v2(writer, id, parent, self.base.next_sequence_number());
-            list.add_manifests(manifests.into_iter())?;
+            let mut list = ManifestListWriter::v2(writer, id, parent, sequence_number);
+            list.add_manifests(manifests.iter().cloned())?;
             list.close().await
         };
         write.await.map_err(|source| self.failed("writing manifest list", &location, source))?;
-        Ok(location)
+        Ok((location, manifests))
     }
 
     fn writer(
@@ -205,7 +232,7 @@ impl Manifests<'_> {
         schema: SchemaRef,
         spec: PartitionSpec,
     ) -> Result<ManifestWriter> {
-        let location = self.begin(format!("{}-m{}.avro", self.attempt, self.next));
+        let location = self.location(&format!("{}-m{}.avro", self.attempt, self.next));
         self.next += 1;
         let output = self.io.new_output(&location);
         let output = output.map_err(|source| self.failed("writing manifest", &location, source))?;
@@ -221,11 +248,8 @@ impl Manifests<'_> {
         written.map_err(|source| self.failed("writing manifest", self.base.location(), source))
     }
 
-    /// Notes a file of this attempt before it is written, so that a half-written one is found again.
-    fn begin(&mut self, name: String) -> String {
-        let location = format!("{}/metadata/{name}", self.base.location());
-        self.written.push(location.clone());
-        location
+    fn location(&self, name: &str) -> String {
+        format!("{}/metadata/{name}", self.base.location())
     }
 
     fn failed(&self, action: &str, location: &str, source: iceberg::Error) -> Error {

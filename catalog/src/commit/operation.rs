@@ -7,6 +7,7 @@
 //! | replace partitions | those of some partitions go | added |
 //! | change rows | the replaced ones go; rows of others are deleted by position | added |
 //! | rewrite | the inputs go | hold the same rows, added with the inputs' sequence number |
+//! | rewrite manifests | stay; other manifests list them | none |
 //! | alter, refer, roll back, expire | are not touched | none |
 //!
 //! Kinds other than the append are computed from a snapshot that was read. Whether what happened since then
@@ -15,7 +16,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-use iceberg::spec::{DataFile, Struct};
+use iceberg::spec::{DataFile, ManifestFile, Struct};
+use uuid::Uuid;
 
 use crate::alter::Alteration;
 use crate::files::LiveFile;
@@ -44,6 +46,8 @@ pub enum Operation {
     ChangeRows(RowChanges),
     /// The same rows in other files (compaction).
     Rewrite(Rewrite),
+    /// The same files, listed by other manifests.
+    RewriteManifests(StagedManifests),
     /// No file changes; columns, partitioning or properties do.
     Alter(Vec<Alteration>),
     /// No file changes; a branch or tag does.
@@ -95,6 +99,16 @@ pub struct Rewrite {
     pub inputs: Vec<LiveFile>,
 }
 
+/// Manifests that are written and not yet listed, with the live entries of others; see
+/// [`crate::maintain::rewrite_manifests`].
+#[derive(Clone, Debug)]
+pub struct StagedManifests {
+    pub(crate) table_uuid: Uuid,
+    /// Locations of the manifests they replace, which must be listed by the state they land on.
+    pub(crate) replaced: Vec<String>,
+    pub(crate) written: Vec<ManifestFile>,
+}
+
 /// Which data files, added since the snapshot was read, would have changed what was computed from it.
 #[derive(Clone)]
 pub enum Scope {
@@ -120,6 +134,13 @@ impl Operation {
             Self::ChangeRows(changes) => changes.deletes.as_ref(),
             _ => None,
         }
+    }
+}
+
+impl StagedManifests {
+    /// Files that the manifests list.
+    pub(super) fn entries(&self) -> u64 {
+        self.written.iter().filter_map(|manifest| manifest.existing_files_count).map(u64::from).sum()
     }
 }
 

@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::conflicts::{Guard, Rules};
 use super::removal::Removal;
-use super::{Commit, CommitOutcome, Operation, Partitions, Rewrite, RowChanges};
+use super::{Commit, CommitOutcome, Operation, Partitions, Rewrite, RowChanges, StagedManifests};
 use crate::alter::Redefinition;
 use crate::error::{Error, Result};
 use crate::files::LiveFile;
@@ -49,6 +49,8 @@ pub(super) struct DraftSnapshot<'a> {
     /// How old the added rows are, if they are not new.
     pub(super) sequence_number: Option<i64>,
     pub(super) deletes: Option<&'a StagedDeletes>,
+    /// Manifests that take the place of others.
+    pub(super) manifests: Option<&'a StagedManifests>,
     /// Entries of the summary beside the counts.
     pub(super) summary: Vec<(String, String)>,
 }
@@ -88,7 +90,8 @@ async fn updates(commit: &Commit, base: &TableSnapshot) -> Result<Checked<Vec<Ta
     | Operation::Overwrite { .. }
     | Operation::ReplacePartitions { .. }
     | Operation::ChangeRows(_)
-    | Operation::Rewrite(_) = commit.operation
+    | Operation::Rewrite(_)
+    | Operation::RewriteManifests(_) = commit.operation
     {
         let redefinition = commit.files.as_ref().and_then(|files| files.redefinition.as_ref());
         return Ok(Ok(redefinition.map_or(Vec::new(), |redefinition| redefinition.updates.clone())));
@@ -150,6 +153,7 @@ fn snapshot<'a>(commit: &'a Commit, base: &TableMetadata) -> Result<Checked<Opti
         add,
         sequence_number: None,
         deletes: None,
+        manifests: None,
         summary: summary(commit)?,
     };
     let changes = match &commit.operation {
@@ -167,6 +171,7 @@ fn snapshot<'a>(commit: &'a Commit, base: &TableMetadata) -> Result<Checked<Opti
         Operation::Alter(_) | Operation::Refer(_) | Operation::RollBack { .. } | Operation::Expire { .. } => {
             false
         }
+        Operation::RewriteManifests(staged) => rewrite_manifests(commit, &mut draft, staged)?,
         Operation::Rewrite(changes) => match rewrite(commit, base, &mut draft, changes)? {
             Ok(changes) => changes,
             Err(reason) => return Ok(Err(reason)),
@@ -255,6 +260,26 @@ fn rewrite<'a>(
     Ok(Ok(!changes.inputs.is_empty()))
 }
 
+fn rewrite_manifests<'a>(
+    commit: &Commit,
+    draft: &mut DraftSnapshot<'a>,
+    staged: &'a StagedManifests,
+) -> Result<bool> {
+    if commit.files.is_some() {
+        return Err(invalid(commit, "a rewrite of manifests takes no files".to_owned()));
+    }
+    draft.operation = spec::Operation::Replace;
+    draft.manifests = Some(staged);
+    for (key, count) in [
+        ("manifests-created", staged.written.len() as u64),
+        ("manifests-replaced", staged.replaced.len() as u64),
+        ("entries-processed", staged.entries()),
+    ] {
+        draft.summary.push((key.to_owned(), count.to_string()));
+    }
+    Ok(!staged.replaced.is_empty())
+}
+
 fn data_files(files: &[LiveFile]) -> impl Iterator<Item = &LiveFile> {
     files.iter().filter(|file| file.parts().0.content_type() == DataContentType::Data)
 }
@@ -303,7 +328,12 @@ pub(super) fn landed(commit: &Commit, base: &TableSnapshot) -> Result<bool> {
 /// Why files cannot join a table that changed since their writers were made.
 fn misfit(commit: &Commit, metadata: &TableMetadata) -> Option<String> {
     let deletes = commit.operation.deletes();
-    let written_for = [commit.files.as_ref().map(|files| files.table_uuid), deletes.map(|d| d.table_uuid)];
+    let manifests = match &commit.operation {
+        Operation::RewriteManifests(staged) => Some(staged.table_uuid),
+        _ => None,
+    };
+    let written_for =
+        [commit.files.as_ref().map(|files| files.table_uuid), deletes.map(|d| d.table_uuid), manifests];
     if written_for.iter().flatten().any(|uuid| *uuid != metadata.uuid()) {
         return Some("it was dropped and created again since the files were written".to_owned());
     }

@@ -27,13 +27,19 @@ use super::{conflicts, merge};
 use crate::alter::misfit;
 use crate::error::{Error, Result};
 use crate::lake::Lake;
+use crate::metadata::{self, Encoded};
 use crate::snapshot::TableSnapshot;
+use crate::storage::Held;
 
 const DELETE_AFTER_COMMIT: &str = "write.metadata.delete-after-commit.enabled";
 
 /// The next state of a table: its files are written, no pointer leads to them.
 pub(super) struct Staged {
     pub(super) metadata: Arc<TableMetadata>,
+    /// The file of the metadata, unless the catalog writes it.
+    encoded: Option<Encoded>,
+    /// The manifest list of the new snapshot, if there is one.
+    list: Option<Vec<ManifestFile>>,
     /// Where the metadata was written.
     pub(super) location: String,
     /// Where the base's metadata is; the pointer must still be there.
@@ -45,6 +51,18 @@ pub(super) struct Staged {
     pub(super) written: Vec<String>,
     /// Metadata files to be deleted once this state is current.
     pub(super) outdated: Vec<String>,
+}
+
+impl Staged {
+    /// Keeps the new state in memory, once it is the table's: the next commit and the next query start from it.
+    pub(super) async fn keep(&mut self, lake: &Lake) {
+        if let Some(encoded) = &self.encoded {
+            lake.keep(&self.location, &self.metadata, encoded).await;
+        }
+        if let (Some(list), Some(snapshot)) = (self.list.take(), self.metadata.current_snapshot()) {
+            lake.keep_list(snapshot.manifest_list(), list.into()).await;
+        }
+    }
 }
 
 /// What staging came to: the next state, or the reason why the change does not fit the base.
@@ -60,11 +78,11 @@ pub(super) async fn stage(
     now: DateTime<Utc>,
     merge: bool,
 ) -> Result<Staging<Staged>> {
-    let mut written = Vec::new();
-    match write(lake, base, draft, now, merge, &mut written).await {
-        Ok(Ok(staged)) => Ok(Ok(Staged { written, ..staged })),
+    let held = lake.inner().storage.held();
+    match write(lake, base, draft, now, merge, &held).await {
+        Ok(Ok(staged)) => Ok(Ok(Staged { written: held.begun(), ..staged })),
         refused => {
-            delete(lake, &written).await;
+            delete(lake, &held.begun()).await;
             refused
         }
     }
@@ -85,7 +103,7 @@ async fn write(
     draft: &Draft<'_>,
     now: DateTime<Utc>,
     merge: bool,
-    written: &mut Vec<String>,
+    held: &Held,
 ) -> Result<Staging<Staged>> {
     let metadata = base.metadata();
     if metadata.format_version() != FormatVersion::V2 {
@@ -100,22 +118,22 @@ async fn write(
     let location = MetadataLocation::from_str(base.metadata_location()).map_err(failed)?.with_next_version();
     let attempt = attempt_id(&location, base)?;
     let timestamp_ms = now.timestamp_millis().max(metadata.last_updated_ms());
-    let snapshot = match &draft.snapshot {
-        None => None,
+    let (snapshot, list) = match &draft.snapshot {
+        None => (None, None),
         Some(snapshot) => {
             let snapshot_id = new_snapshot_id(attempt, metadata);
             let manifests = Manifests {
-                io: &lake.inner().file_io,
+                lake,
+                io: held.io(),
                 table: base.name(),
                 base: metadata,
                 parent: metadata.current_snapshot(),
                 snapshot_id,
                 attempt,
-                written,
                 next: 0,
             };
             match write_snapshot(manifests, snapshot, timestamp_ms, merge).await? {
-                Ok(snapshot) => Some(snapshot),
+                Ok((snapshot, list)) => (Some(snapshot), Some(list)),
                 Err(reason) => return Ok(Err(reason)),
             }
         }
@@ -126,14 +144,20 @@ async fn write(
     }
     let next = next_state(base, draft, snapshot, timestamp_ms)?;
     let location = location.with_new_metadata(&next.metadata);
+    let state = Arc::new(next.metadata);
     let kept_by_catalog = lake.inner().catalog.writes_metadata();
+    let mut encoded = None;
     if !kept_by_catalog {
-        written.push(location.to_string());
-        next.metadata.write_to(&lake.inner().file_io, &location).await.map_err(failed)?;
+        let file = metadata::encode(&state, &location).await?;
+        held.write(&location.to_string(), file.bytes.clone()).await?;
+        encoded = Some(file);
     }
-    let delete = next.metadata.properties().get(DELETE_AFTER_COMMIT).is_some_and(|value| value == "true");
+    held.store().await?;
+    let delete = state.properties().get(DELETE_AFTER_COMMIT).is_some_and(|value| value == "true");
     Ok(Ok(Staged {
-        metadata: Arc::new(next.metadata),
+        metadata: state,
+        encoded,
+        list,
         location: location.to_string(),
         expected: base.metadata_location().to_owned(),
         requirements,
@@ -193,7 +217,7 @@ async fn write_snapshot(
     draft: &DraftSnapshot<'_>,
     timestamp_ms: i64,
     merge: bool,
-) -> Result<Staging<Snapshot>> {
+) -> Result<Staging<(Snapshot, Vec<ManifestFile>)>> {
     if let Some(guard) = &draft.guard
         && let Some(reason) = conflicts::find(&manifests, guard).await?
     {
@@ -212,15 +236,17 @@ async fn write_snapshot(
         matches!(draft.removal, Removal::Everything),
         &draft.summary,
     );
-    Ok(Ok(Snapshot::builder()
+    let (location, list) = manifests.list(next).await?;
+    let snapshot = Snapshot::builder()
         .with_snapshot_id(manifests.snapshot_id)
         .with_parent_snapshot_id(manifests.parent.map(|parent| parent.snapshot_id()))
         .with_sequence_number(base.next_sequence_number())
         .with_timestamp_ms(timestamp_ms)
-        .with_manifest_list(manifests.list(next).await?)
+        .with_manifest_list(location)
         .with_summary(summary)
         .with_schema_id(form_of(draft).unwrap_or(base).current_schema_id())
-        .build()))
+        .build();
+    Ok(Ok((snapshot, list)))
 }
 
 /// The table as the commit redefines it, if it does.
@@ -265,6 +291,9 @@ async fn remaining(
 ) -> Result<Staging<Vec<ManifestFile>>> {
     let base = manifests.base;
     let mut live = manifests.live().await?;
+    if let Some(staged) = draft.manifests {
+        return Ok(manifests.exchanged(live, staged));
+    }
     if let Removal::Partitions { spec_id, .. } = &draft.removal
         && let Some(other) = live.iter().find(|manifest| manifest.partition_spec_id != *spec_id)
     {

@@ -172,7 +172,8 @@ fn has_many_deletes(file: &LiveFile) -> bool {
     files >= DELETE_FILES_MAX || files > 0 && rows >= file.parts().0.record_count() / DELETED_PART
 }
 
-fn deletes(file: &LiveFile) -> impl Iterator<Item = &DeleteFile> {
+/// Everything that deletes from a file.
+pub(super) fn deletes(file: &LiveFile) -> impl Iterator<Item = &DeleteFile> {
     let deletes = file.parts().1;
     let positions: &[_] = match &deletes.positions {
         PositionDeletes::None => &[],

@@ -1,6 +1,8 @@
 //! Each rule of safety has a test that fails without it.
 
+mod dangling;
 mod expiry;
+mod manifests;
 mod orphans;
 mod plan;
 mod policy;

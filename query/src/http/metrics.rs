@@ -75,5 +75,33 @@ fn describe() {
         "sluice_query_stream_seconds",
         "Time from a query's start to the end of its result, by end."
     );
+    describe_counter!("sluice_commits_total", "Commits to tables by outcome.");
+    describe_counter!(
+        "sluice_commit_attempts_total",
+        "Attempts of commits; more than commits when writers race."
+    );
+    describe_counter!("sluice_commit_lost_races_total", "Attempts that another writer was faster than.");
+    describe_counter!(
+        "sluice_commit_unknown_total",
+        "Attempts of which the catalog did not say how they ended."
+    );
+    describe_histogram!("sluice_commit_seconds", "Time of a commit with all its attempts.");
+    describe_counter!("sluice_maintenance_runs_total", "Tables maintained, by result.");
+    describe_gauge!("sluice_maintenance_waiting_tables", "Tables that the current turn has not come to yet.");
+    describe_histogram!("sluice_maintenance_seconds", "Time to maintain a table.");
+    describe_histogram!("sluice_maintenance_step_seconds", "Time of one step of maintenance.");
+    describe_counter!("sluice_maintenance_rewritten_files_total", "Data files that compaction rewrote.");
+    describe_counter!("sluice_maintenance_rewritten_bytes_total", "Bytes that compaction rewrote.");
+    describe_counter!("sluice_maintenance_rewritten_manifests_total", "Manifests that were replaced.");
+    describe_counter!("sluice_maintenance_expired_snapshots_total", "Snapshots that were forgotten.");
+    describe_counter!(
+        "sluice_maintenance_expired_bytes_total",
+        "Bytes of files that expired snapshots led to."
+    );
+    describe_counter!("sluice_maintenance_orphans_total", "Files removed that nothing led to.");
+    describe_counter!("sluice_maintenance_orphan_bytes_total", "Bytes of those files.");
+    describe_gauge!("sluice_table_files", "Live data files after the last maintenance.");
+    describe_gauge!("sluice_table_bytes", "Bytes of the live data files after the last maintenance.");
+    describe_gauge!("sluice_table_snapshots", "Snapshots after the last maintenance.");
     metrics::gauge!("sluice_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
 }

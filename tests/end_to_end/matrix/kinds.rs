@@ -11,6 +11,7 @@ use arrow::datatypes::{DataType, Field, Schema};
 use arrow::record_batch::RecordBatch;
 use chrono::{DateTime, Utc};
 use serde::{Serialize, Serializer};
+use sluice_catalog::maintain::{Policy, rewrite_manifests};
 use sluice_catalog::{
     Alteration, Commit, CommitOutcome, Created, DeleteWriter, Lake, LiveFile, Operation, PartitionBy,
     Partitions, Position, PositionDeletes, RefChange, Rewrite, RowChanges, Scope, StagedDeletes, StagedFiles,
@@ -18,7 +19,7 @@ use sluice_catalog::{
 };
 use uuid::Uuid;
 
-pub(super) const KINDS: [&str; 19] = [
+pub(super) const KINDS: [&str; 20] = [
     "append",
     "overwrite",
     "redefined",
@@ -33,6 +34,7 @@ pub(super) const KINDS: [&str; 19] = [
     "upserted",
     "rewritten",
     "cleaned",
+    "relisted",
     "altered",
     "referred",
     "rolled_back",
@@ -103,6 +105,7 @@ impl Case<'_> {
             "referred" | "rolled_back" | "expired" => return vec![self.point(kind, &start).await],
             "append" | "overwrite" | "partitions" | "emptied" => self.replace_much(kind, &start).await,
             "rewritten" | "cleaned" => self.rewrite(kind, start).await,
+            "relisted" => self.relist(start).await,
             _ => self.change_rows(kind, &start).await,
         };
         vec![self.expected(rows)]
@@ -205,6 +208,21 @@ impl Case<'_> {
         let read_snapshot = table.snapshot_id().unwrap();
         self.put(Operation::Rewrite(Rewrite { read_snapshot, inputs }), &table, left.clone()).await;
         left
+    }
+
+    /// The same files in other manifests; there are as many commits as make that worth it.
+    async fn relist(&self, start: Start) -> Vec<Row> {
+        let mut table = start.table;
+        for id in 6..14 {
+            table = self.append(&table, rows([id])).await;
+        }
+        let token = Uuid::from_u128(u128::from(self.split) + 1_000_000);
+        let relisted =
+            rewrite_manifests(self.lake, &self.name, &Policy::default(), new_token(), self.now, false);
+        let relisted = relisted.await.unwrap();
+        assert_eq!((relisted.replaced, relisted.conflict), (10, None), "{}", self.name);
+        assert!(relisted.written < 10, "{}: {} manifests", self.name, relisted.written);
+        rows(0..14)
     }
 
     /// Overwrites rows, columns and partitioning at once.
