@@ -4,12 +4,9 @@
 //! RecordBatch -> TableWriter -> StagedFiles -> Commit -> CommitOutcome -> TableSnapshot
 //!                (write)                       (commit)                    (snapshot)
 //! ```
-//!
-//! Invariants:
 //! - The table is the only truth: progress (`offsets`) is written in the same metadata change as the data.
-//! - A commit is staged on the very state it was checked against; a state that nobody looked at is never built upon.
-//! - An expected outcome (lost race, already committed, fenced) is a value, not an error.
-//! - This crate knows no Kafka, no SQL and no network server.
+//! - A commit is staged on the very state it was checked against; a state nobody looked at is never built upon.
+//! - An expected outcome (lost race, already committed, fenced) is a value. No Kafka, SQL or server is known here.
 
 mod alter;
 mod catalogs;

@@ -148,15 +148,16 @@ pub(super) fn pick(manifests: &[ManifestFile], spec: &PartitionSpec, target: i64
     runs.into_iter().take(alike).flat_map(|(_, run)| run.into_iter().cloned()).collect()
 }
 
-/// How many of the runs, smallest first, are merged: up to the first that is larger than all before it, if
-/// those are enough; otherwise up to the next such step. None when no step is enough.
+/// How many of the runs, smallest first, are merged: up to the first that is larger than all before it and twice as
+/// large as the last of them (sizes of the same content differ by a few bytes), if those are enough; otherwise up to
+/// the next such step. None when no step is enough.
 fn alike(runs: &[(i64, Vec<&ManifestFile>)]) -> usize {
-    let (mut start, mut step, mut all) = (0, 0, 0);
+    let (mut start, mut step, mut all, mut last) = (0, 0, 0, 0);
     for (place, (bytes, _)) in runs.iter().enumerate() {
         if all + bytes > BYTES_MAX {
             return if place - start >= RUNS_MIN { place } else { 0 };
         }
-        if place > start && *bytes > step {
+        if place > start && *bytes > step && *bytes >= 2 * last {
             if place - start >= RUNS_MIN {
                 return place;
             }
@@ -165,6 +166,7 @@ fn alike(runs: &[(i64, Vec<&ManifestFile>)]) -> usize {
         }
         step += bytes;
         all += bytes;
+        last = *bytes;
     }
     if runs.len() - start >= RUNS_MIN { runs.len() } else { 0 }
 }

@@ -216,10 +216,9 @@ impl Case<'_> {
         for id in 6..14 {
             table = self.append(&table, rows([id])).await;
         }
-        let token = Uuid::from_u128(u128::from(self.split) + 1_000_000);
+        let (policy, token) = (Policy::default(), new_token());
         let relisted =
-            rewrite_manifests(self.lake, &self.name, &Policy::default(), new_token(), self.now, false);
-        let relisted = relisted.await.unwrap();
+            rewrite_manifests(self.lake, &self.name, &policy, token, self.now, false).await.unwrap();
         assert_eq!((relisted.replaced, relisted.conflict), (10, None), "{}", self.name);
         assert!(relisted.written < 10, "{}: {} manifests", self.name, relisted.written);
         rows(0..14)

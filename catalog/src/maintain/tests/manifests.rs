@@ -69,6 +69,12 @@ fn a_large_run_waits_for_others_of_its_size() {
 }
 
 #[test]
+fn a_few_bytes_make_no_step() {
+    let lengths: Vec<i64> = (6_000..6_008).collect();
+    assert_eq!(picked(true, &lengths).len(), 8);
+}
+
+#[test]
 fn memory_is_bounded() {
     assert_eq!(picked(true, &[2 * MIB; 9]).len(), 8);
     assert!(picked(true, &[4 * MIB; 9]).is_empty());
