@@ -215,7 +215,7 @@ impl Topic {
         let line = |number: usize| match number % 10 {
             9 => json!({"text": "no event"}).to_string(),
             _ => {
-                let kind = if number % 2 == 0 { "sale" } else { "return" };
+                let kind = if number.is_multiple_of(2) { "sale" } else { "return" };
                 json!({"text": json!({"id": number.to_string(), "event_type": kind}).to_string()}).to_string()
             }
         };
