@@ -132,7 +132,7 @@ with sqlite3.connect(f"{data}/catalog.db") as pointers:
 rows = catalog.load_table("bronze.third").scan().to_arrow().to_pylist()
 expected = [{key: str(value) if key == "price" else plain(value) for key, value in row.items()} for row in rows]
 found = run("SELECT id, at, word, CAST(price AS varchar) AS price FROM bronze.third ORDER BY id")
-assert found == [plain(row) for row in expected], f"{found}\n{expected}"
+assert [plain(row) for row in found] == [plain(row) for row in expected], f"{found}\n{expected}"
 assert found[0] == {"id": 1, "at": {"x": 5, "z": 9}, "word": "none", "price": "1.50"}, found
 checked += 1
 
