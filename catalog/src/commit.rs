@@ -22,6 +22,7 @@ mod landing;
 mod manifests;
 mod merge;
 mod observe;
+mod older;
 mod operation;
 mod pace;
 mod plan;

@@ -36,7 +36,7 @@ use self::columns::Columns;
 pub use self::deletes::{DeleteWriter, StagedDeletes};
 use self::file::{OpenFile, Target, blocking};
 use self::meter::Meter;
-use self::partition::Partitioner;
+pub(crate) use self::partition::Partitioner;
 use crate::alter::Redefinition;
 use crate::error::{Error, Result};
 use crate::lake::Lake;

@@ -204,7 +204,7 @@ fn replace_partitions(
         draft.removal = Removal::Everything;
         Rules::Everything
     } else {
-        draft.removal = Removal::Partitions { spec_id, values: values.clone() };
+        draft.removal = Removal::Partitions { spec_id, values: values.clone(), older: HashSet::new() };
         Rules::Partitions { spec_id, values }
     };
     draft.guard = Some(Guard { read_snapshot, rules });

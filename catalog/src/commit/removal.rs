@@ -17,8 +17,8 @@ pub(super) enum Removal<'a> {
     Nothing,
     /// All.
     Everything,
-    /// All of some partitions of one spec.
-    Partitions { spec_id: i32, values: HashSet<Struct> },
+    /// All of some partitions of one spec, and these of older specs.
+    Partitions { spec_id: i32, values: HashSet<Struct>, older: HashSet<String> },
     /// These, and the position deletes that name nothing else.
     Files(HashMap<&'a str, &'a LiveFile>),
 }
@@ -36,7 +36,9 @@ impl<'a> Removal<'a> {
         match self {
             Self::Nothing => false,
             Self::Everything => true,
-            Self::Partitions { spec_id, .. } => manifest.partition_spec_id == *spec_id,
+            Self::Partitions { spec_id, older, .. } => {
+                manifest.partition_spec_id == *spec_id || !older.is_empty()
+            }
             Self::Files(files) => files.values().any(|file| {
                 if manifest.partition_spec_id != file.partition_spec_id {
                     return false;
@@ -59,9 +61,10 @@ impl<'a> Removal<'a> {
         match self {
             Self::Nothing => false,
             Self::Everything => true,
-            Self::Partitions { spec_id: wanted, values } => {
-                spec_id == *wanted && values.contains(file.partition())
-            }
+            Self::Partitions { spec_id: wanted, values, older } => match spec_id == *wanted {
+                true => values.contains(file.partition()),
+                false => older.contains(file.file_path()),
+            },
             Self::Files(files) => files.contains_key(file.file_path()) || self.is_left_without_file(file),
         }
     }

@@ -23,7 +23,7 @@ use super::plan::{Draft, DraftSnapshot, TOKEN};
 use super::removal::Removal;
 use super::restate::restate;
 use super::summary::Tally;
-use super::{conflicts, merge};
+use super::{conflicts, merge, older};
 use crate::alter::misfit;
 use crate::error::{Error, Result};
 use crate::lake::Lake;
@@ -294,20 +294,19 @@ async fn remaining(
     if let Some(staged) = draft.manifests {
         return Ok(manifests.exchanged(live, staged));
     }
-    if let Removal::Partitions { spec_id, .. } = &draft.removal
-        && let Some(other) = live.iter().find(|manifest| manifest.partition_spec_id != *spec_id)
-    {
-        return Err(Error::File {
-            subject: format!("{} of table {}", other.manifest_path, manifests.table),
-            fact: "its files are split by an older partitioning and may hold rows of the replaced partitions"
-                .to_owned(),
-            remedy: "rewrite them first (compaction), or replace by a condition instead of by partitions",
-        });
-    }
-    if !matches!(draft.removal, Removal::Nothing) {
+    let found;
+    let removal = match &draft.removal {
+        Removal::Partitions { spec_id, values, .. } => {
+            let older = older::files(manifests, &live, *spec_id, values).await?;
+            found = Removal::Partitions { spec_id: *spec_id, values: values.clone(), older };
+            &found
+        }
+        other => other,
+    };
+    if !matches!(removal, Removal::Nothing) {
         let mut found = HashSet::new();
-        let kept = manifests.without(live, &draft.removal, &mut found, tally).await?;
-        return Ok(match draft.removal.missing(&found) {
+        let kept = manifests.without(live, removal, &mut found, tally).await?;
+        return Ok(match removal.missing(&found) {
             Some(path) => Err(format!("{path}, which is to be replaced, is no longer live")),
             None => Ok(kept),
         });

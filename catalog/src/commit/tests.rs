@@ -8,6 +8,7 @@ mod in_turn;
 mod kinds;
 mod metadata;
 mod moved;
+mod older;
 mod races;
 mod state;
 

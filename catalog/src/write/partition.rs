@@ -7,7 +7,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Date32Array, UInt32Array};
+use arrow::array::{
+    Array, ArrayRef, AsArray, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Int32Array,
+    Int64Array, StringArray, TimestampMicrosecondArray, UInt32Array,
+};
 use arrow::compute::{take, take_record_batch};
 use arrow::datatypes::{DataType, TimeUnit, TimestampMicrosecondType};
 use arrow::record_batch::RecordBatch;
@@ -15,7 +18,7 @@ use arrow::row::{Row, RowConverter, SortField};
 use chrono::{NaiveDate, TimeDelta};
 use iceberg::arrow::arrow_primitive_to_literal;
 use iceberg::spec::{
-    Literal, PartitionSpec, PrimitiveLiteral, PrimitiveType, Schema, Struct, Transform, Type,
+    Datum, Literal, PartitionSpec, PrimitiveLiteral, PrimitiveType, Schema, Struct, Transform, Type,
 };
 use iceberg::transform::{BoxedTransformFunction, create_transform_function};
 
@@ -28,7 +31,7 @@ const FOLDER_CHARS: usize = 64;
 
 /// The partition fields of one table.
 #[derive(Debug)]
-pub(super) struct Partitioner {
+pub(crate) struct Partitioner {
     table: TableName,
     fields: Vec<PartitionField>,
 }
@@ -44,7 +47,7 @@ struct PartitionField {
 }
 
 impl Partitioner {
-    pub(super) fn new(table: &TableName, schema: &Schema, spec: &PartitionSpec) -> Result<Self> {
+    pub(crate) fn new(table: &TableName, schema: &Schema, spec: &PartitionSpec) -> Result<Self> {
         let refused = |source| Error::Iceberg {
             subject: format!("partitioning of table {table}"),
             source: Box::new(source),
@@ -98,6 +101,16 @@ impl Partitioner {
             Ok((partition, rows))
         });
         split.collect()
+    }
+
+    /// The value of one partition field for a value of its source column; `None` when there is none, or nobody knows.
+    pub(crate) fn value(&self, field: usize, source: &Datum) -> Option<PrimitiveLiteral> {
+        let field = self.fields.get(field)?;
+        let array = field.function.transform(floored(&array_of(source)?, field.transform)).ok()?;
+        match arrow_primitive_to_literal(&array, &field.result).ok()?.pop()?? {
+            Literal::Primitive(value) => Some(value),
+            _ => None,
+        }
     }
 
     /// `field=value/…/`, fit for every store and reader: it only helps people, readers use the manifest.
@@ -179,6 +192,32 @@ fn text(value: &Literal, result: &Type) -> String {
         (PrimitiveLiteral::Binary(value), _) => value.iter().map(|byte| format!("{byte:02x}")).collect(),
         (PrimitiveLiteral::AboveMax | PrimitiveLiteral::BelowMin, _) => "out-of-range".to_owned(),
     }
+}
+
+/// A value as an array of its own, of the types that tables here are partitioned by.
+fn array_of(value: &Datum) -> Option<ArrayRef> {
+    Some(match (value.data_type(), value.literal()) {
+        (PrimitiveType::Boolean, PrimitiveLiteral::Boolean(value)) => {
+            Arc::new(BooleanArray::from(vec![*value]))
+        }
+        (PrimitiveType::Int, PrimitiveLiteral::Int(value)) => Arc::new(Int32Array::from(vec![*value])),
+        (PrimitiveType::Long, PrimitiveLiteral::Long(value)) => Arc::new(Int64Array::from(vec![*value])),
+        (PrimitiveType::Date, PrimitiveLiteral::Int(value)) => Arc::new(Date32Array::from(vec![*value])),
+        (PrimitiveType::Timestamp | PrimitiveType::Timestamptz, PrimitiveLiteral::Long(value)) => {
+            Arc::new(TimestampMicrosecondArray::from(vec![*value]))
+        }
+        (PrimitiveType::String, PrimitiveLiteral::String(value)) => {
+            Arc::new(StringArray::from(vec![value.as_str()]))
+        }
+        (PrimitiveType::Binary, PrimitiveLiteral::Binary(value)) => {
+            Arc::new(BinaryArray::from(vec![value.as_slice()]))
+        }
+        (PrimitiveType::Decimal { precision, scale }, PrimitiveLiteral::Int128(value)) => {
+            let (precision, scale) = (u8::try_from(*precision).ok()?, i8::try_from(*scale).ok()?);
+            Arc::new(Decimal128Array::from(vec![*value]).with_precision_and_scale(precision, scale).ok()?)
+        }
+        _ => return None,
+    })
 }
 
 /// Timestamps as days where the transform needs no more.
