@@ -8,6 +8,7 @@
 //! Invariant: filters are only used to leave out what cannot match; the engine filters again above the scan.
 
 use std::any::Any;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -36,7 +37,7 @@ use crate::scan::deletes::keys::KeyDeletes;
 use crate::scan::fields::FieldIds;
 use crate::scan::reader::Files;
 use crate::scan::source::{Applying, Keyed, LakeSource};
-use crate::scan::{bounds, groups, keyed, manifests, prune, statistics};
+use crate::scan::{bounds, groups, keyed, manifests, prune, statistics, whole};
 use crate::types::view_schema;
 
 /// A state of a table, and which of its files are read.
@@ -174,6 +175,28 @@ impl LakeTable {
             None => all,
         };
         Ok((kept, predicate))
+    }
+
+    /// Parts files that may hold a row which `filters` keep: first those of which they keep all rows for certain and
+    /// none is deleted, then the others.
+    pub(crate) fn part_whole(
+        &self,
+        planning: &dyn Planning,
+        filters: &[Expr],
+        files: Vec<LiveFile>,
+    ) -> Result<(Vec<LiveFile>, Vec<LiveFile>)> {
+        let undeleted = |file: &LiveFile| file.parts().1.is_empty();
+        if filters.is_empty() {
+            return Ok(files.into_iter().partition(undeleted));
+        }
+        let Some(opposite) = whole::opposite(filters) else { return Ok((Vec::new(), files)) };
+        let Some(opposite) = self.predicate(planning, &[opposite])? else { return Ok((Vec::new(), files)) };
+        let columns = bounds::Columns::of(&self.reading.table, &self.schema);
+        let others = prune::keep(&files, &opposite, &columns, &self.schema);
+        let others: HashSet<String> =
+            others.into_iter().map(|file| file.parts().0.file_path().to_owned()).collect();
+        let is_whole = |file: &LiveFile| undeleted(file) && !others.contains(file.parts().0.file_path());
+        Ok(files.into_iter().partition(is_whole))
     }
 
     /// Each of `files` in a partition of its own, none of its rows left out but the deleted ones.

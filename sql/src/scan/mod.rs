@@ -15,6 +15,7 @@ pub(crate) mod rows;
 pub(crate) mod source;
 pub(crate) mod statistics;
 mod thrift;
+pub(crate) mod whole;
 
 #[cfg(test)]
 mod tests;

@@ -10,6 +10,7 @@
 
 use std::any::Any;
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
@@ -38,6 +39,8 @@ pub(crate) const ROW: &str = "__sluice_row";
 pub(crate) struct NumberedTable {
     table: Arc<LakeTable>,
     schema: SchemaRef,
+    /// Whether files of which every row meets the filters are only named, and not read.
+    names_whole: AtomicBool,
     scanned: OnceLock<Scanned>,
 }
 
@@ -46,6 +49,8 @@ pub(crate) struct NumberedTable {
 pub(crate) struct Scanned {
     /// The files, by the upper half of the ids.
     pub(crate) files: Arc<[LiveFile]>,
+    /// Files that were not read, since every row of theirs is of interest.
+    pub(crate) whole: Arc<[LiveFile]>,
     /// A condition that every row of interest meets.
     pub(crate) predicate: Option<Arc<dyn PhysicalExpr>>,
 }
@@ -56,7 +61,13 @@ impl NumberedTable {
         let row = Arc::new(Field::new(ROW, DataType::UInt64, false));
         let fields: Vec<_> = own.fields().iter().cloned().chain([row]).collect();
         let schema = Arc::new(Schema::new_with_metadata(fields, own.metadata().clone()));
-        Self { table, schema, scanned: OnceLock::new() }
+        Self { table, schema, names_whole: AtomicBool::new(false), scanned: OnceLock::new() }
+    }
+
+    /// Lets the scan only name files of which every row meets its filters, for a statement that takes no other
+    /// interest in these rows, and asks nothing of them but the filters.
+    pub(crate) fn name_whole(&self) {
+        self.names_whole.store(true, Ordering::Relaxed);
     }
 
     /// What was read; nothing before the scan was planned.
@@ -125,8 +136,12 @@ impl TableProvider for NumberedTable {
         _: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let (files, predicate) = self.table.matching(planning, filters).await?;
+        let (whole, files) = match self.names_whole.load(Ordering::Relaxed) {
+            true => self.table.part_whole(planning, filters, files)?,
+            false => (Vec::new(), files),
+        };
         let numbers = (0..u32::try_from(files.len()).unwrap_or(u32::MAX)).collect();
-        let scanned = Scanned { files: files.into(), predicate };
+        let scanned = Scanned { files: files.into(), whole: whole.into(), predicate };
         let plan = self.numbered(planning, projection, &scanned.files, numbers)?;
         match self.scanned.set(scanned) {
             Ok(()) => Ok(plan),

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use datafusion::object_store::ObjectStoreExt;
 use futures::TryStreamExt;
 use tokio::runtime::Handle;
 use tokio::task::block_in_place;
@@ -117,4 +118,71 @@ async fn a_failed_statement_leaves_nothing() {
     }
     assert_eq!(objects().await, before);
     assert_eq!(rows(&session).await, "1:1 2:2 3:3 20:20");
+}
+
+/// Removes the data files whose path has `part` in it from the store.
+async fn lose(lake: &TestLake, part: &str) -> usize {
+    let store = lake.lake.store();
+    let listed: Vec<_> = store.list(None).try_collect().await.unwrap();
+    let lost = listed.into_iter().map(|object| object.location);
+    let lost: Vec<_> = lost.filter(|path| path.as_ref().contains(part)).collect();
+    for path in &lost {
+        store.delete(path).await.unwrap();
+    }
+    lost.len()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn files_of_which_all_rows_go_are_not_even_read() {
+    for condition in [
+        "day = DATE '2026-01-02'",
+        "day IN (DATE '2026-01-02', DATE '2026-01-03')",
+        "day > DATE '2026-01-01' AND day < DATE '2026-01-03'",
+        "NOT (day <> DATE '2026-01-02')",
+        "d.day BETWEEN DATE '2026-01-02' AND DATE '2026-01-05' OR id = 99",
+    ] {
+        let lake = TestLake::new().await;
+        let session = writing(&lake);
+        change(&session, "CREATE TABLE d (id bigint, day date) PARTITIONED BY (day)").await.unwrap();
+        let rows = "(1, DATE '2026-01-01'), (2, DATE '2026-01-02'), (3, DATE '2026-01-02'), (4, NULL)";
+        change(&session, &format!("INSERT INTO d VALUES {rows}")).await.unwrap();
+        assert_eq!(lose(&lake, "2026-01-02").await, 1);
+        let gone = change(&session, &format!("DELETE FROM d WHERE {condition}")).await;
+        let gone = gone.unwrap_or_else(|error| panic!("{condition}: {error}"));
+        assert_eq!(gone.deleted, 2, "{condition}");
+        let left = value(&session, "SELECT string_agg(id::text, ' ' ORDER BY id) FROM d").await;
+        assert_eq!(left, "1 4", "{condition}");
+        assert_eq!(lose(&lake, ".parquet").await, 2);
+        assert_eq!(change(&session, "DELETE FROM d").await.unwrap().deleted, 2);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_of_which_a_condition_is_not_true_stay() {
+    for (condition, left) in [
+        ("n > 0", "3 4"),
+        ("NOT (n < 1)", "3 4"),
+        ("x < 9", "2 4"),
+        ("n >= 1 AND x > 0", "3 4"),
+        ("n IS NULL", "1 2 4"),
+        ("n > 0 AND id IN (SELECT 1)", "2 3 4"),
+        ("n > 0 AND random() < 0", "1 2 3 4"),
+        ("n + 0 > 0", "3 4"),
+        ("NULLIF(n, 1) > 1", "1 3 4"),
+        ("id > 0", ""),
+    ] {
+        let lake = TestLake::new().await;
+        let session = writing(&lake);
+        change(&session, "CREATE TABLE n (id bigint, n int, x double)").await.unwrap();
+        // In files of their own rows are the easiest to take for all of a file.
+        for row in ["(1, 1, 1.0), (11, 1, 1.0)", "(2, 2, 'NaN'::double)", "(3, NULL, 3.0)", "(4, -1, NULL)"] {
+            change(&session, &format!("INSERT INTO n VALUES {row}")).await.unwrap();
+        }
+        change(&session, &format!("DELETE FROM n WHERE {condition}")).await.unwrap();
+        let found = value(
+            &session,
+            "SELECT coalesce(string_agg(id::text, ' ' ORDER BY id), '') FROM n WHERE id < 10",
+        );
+        assert_eq!(found.await, left, "{condition}");
+    }
 }

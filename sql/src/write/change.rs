@@ -8,6 +8,8 @@
 //!                                 '--> staged files, staged deletes -> Commit (ChangeRows)
 //! ```
 //!
+//! Files of which the manifests tell that a DELETE takes all rows are not even read.
+//!
 //! | table property | meaning |
 //! |---|---|
 //! | `write.delete.mode`, `….update.…`, `….merge.…` | `copy-on-write`, `merge-on-read`; by share unless set |
@@ -42,6 +44,7 @@ use super::{Attempt, Changed, Context, missing, query, target};
 use crate::catalog::Scope;
 use crate::error::{Complaint, Error, Result};
 use crate::scan::rows::NumberedTable;
+use crate::scan::whole;
 use crate::statement::type_parameters;
 use crate::table::{LakeTable, Reading};
 use crate::types::bare_type;
@@ -94,6 +97,9 @@ pub(super) async fn plan(context: &Context<'_>, change: &RowChange) -> Result<Pl
     let (plan, _) = planned.map_err(|error| error.with_text(context.text.sql()))?;
     let plan = cast(plan, &table)?;
     let (plan, parameters) = type_parameters(plan, context.text.markers())?;
+    if matches!(change, RowChange::Delete { .. }) && whole::filters_say_all(&plan) {
+        numbered.name_whole();
+    }
     scope.pinned();
     Ok(Planned { table, lake_table, numbered, rows: Rows { state, plan, parameters } })
 }
@@ -149,9 +155,10 @@ pub(super) async fn run(
         return Ok(Attempt::Done(found.counts));
     }
     let replaced = fates.iter().filter(|(_, fate)| !matches!(fate, Fate::Marked));
+    let replaced = replaced.filter_map(|(number, _)| planned.file(*number)).chain(planned.whole());
     let changes = RowChanges {
         read_snapshot: planned.table.snapshot_id(),
-        replaced: replaced.filter_map(|(number, _)| planned.file(*number).cloned()).collect(),
+        replaced: replaced.cloned().collect(),
         deletes,
         scope: planned.conflicts(change),
     };
@@ -167,6 +174,11 @@ pub(super) async fn run(
 impl Planned {
     fn file(&self, number: u32) -> Option<&LiveFile> {
         self.numbered.scanned()?.files.get(number as usize)
+    }
+
+    /// The files that go without having been read.
+    fn whole(&self) -> &[LiveFile] {
+        self.numbered.scanned().map_or(&[], |scanned| &scanned.whole)
     }
 
     /// Runs the query: new values are written, the ids of the rows that go are kept.
@@ -195,6 +207,7 @@ impl Planned {
                 }
             }
         }
+        found.counts.deleted += self.whole().iter().map(|file| file.parts().0.record_count()).sum::<u64>();
         Ok(found)
     }
 
