@@ -10,16 +10,12 @@ import sys
 
 import lake
 import pyarrow
-from pyiceberg.catalog.rest import RestCatalog
-from pyiceberg.catalog.sql import SqlCatalog
 
 kind, uri, name, expected_file, step = sys.argv[1:]
 duck = lake.duck()
+catalog = lake.catalog(kind, uri, name)
 if kind == "rest":
-    catalog = RestCatalog("rest", uri=uri, **lake.store_settings())
-    duck.execute(f"ATTACH 'sluice' AS rest (TYPE iceberg, ENDPOINT '{uri}', AUTHORIZATION_TYPE 'none')")
-else:
-    catalog = SqlCatalog(name, uri=uri, init_catalog_tables="false", **lake.store_settings())
+    lake.attach(duck, uri)
 with open(expected_file) as lines:
     tables = {line["table"]: line for line in map(json.loads, lines)}
 

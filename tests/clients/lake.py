@@ -7,6 +7,7 @@ import os
 
 import duckdb
 import duckdb_extensions
+from pyiceberg.catalog.rest import RestCatalog
 from pyiceberg.catalog.sql import SqlCatalog
 
 
@@ -21,11 +22,17 @@ def store_settings():
     return {setting: os.environ[variable] for setting, variable in names if variable in os.environ}
 
 
+def catalog(kind, uri, name):
+    """The catalog at `uri` as PyIceberg opens it: of kind `rest`, or of kind `sql` under this name."""
+    if kind == "rest":
+        return RestCatalog("rest", uri=uri, **store_settings())
+    # Tables that exist are what is judged: no reader may create any here.
+    return SqlCatalog(name, uri=uri, init_catalog_tables="false", **store_settings())
+
+
 def open_catalog(data):
     """The Iceberg SQL catalog `sluice` in the folder `data`, as PyIceberg opens it."""
-    uri = f"sqlite:///{os.path.abspath(data)}/catalog.db"
-    # Tables that exist are what is judged: no reader may create any here.
-    return SqlCatalog("sluice", uri=uri, init_catalog_tables="false", **store_settings())
+    return catalog("sql", f"sqlite:///{os.path.abspath(data)}/catalog.db", "sluice")
 
 
 def tables(catalog, namespaces=("bronze", "silver", "gold")):
@@ -60,6 +67,11 @@ def duck():
              os.environ.get("AWS_REGION", "us-east-1"), address],
         )
     return connection
+
+
+def attach(connection, uri):
+    """Attaches the REST catalog at `uri` to a DuckDB connection, as `rest`."""
+    connection.execute(f"ATTACH 'sluice' AS rest (TYPE iceberg, ENDPOINT '{uri}', AUTHORIZATION_TYPE 'none')")
 
 
 def duck_source(table):

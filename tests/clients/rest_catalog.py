@@ -10,8 +10,6 @@ import sys
 import lake
 import pyarrow
 from checks import Checks
-from pyiceberg.catalog.rest import RestCatalog
-from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.exceptions import (
     CommitFailedException,
     NamespaceAlreadyExistsError,
@@ -26,8 +24,8 @@ from pyiceberg.types import LongType, NestedField, StringType
 
 uri, direct, name = sys.argv[1:]
 checks = Checks()
-rest = RestCatalog("rest", uri=uri, **lake.store_settings())
-sql = SqlCatalog(name, uri=direct, init_catalog_tables="false", **lake.store_settings())
+rest = lake.catalog("rest", uri, "rest")
+sql = lake.catalog("sql", direct, name)
 
 SCHEMA = Schema(
     NestedField(1, "id", LongType(), required=True),
@@ -142,7 +140,7 @@ checks.check("a dropped namespace", not rest.namespace_exists("rest.inner"))
 
 # DuckDB attaches to the same catalog
 duck = lake.duck()
-duck.execute(f"ATTACH 'sluice' AS rest (TYPE iceberg, ENDPOINT '{uri}', AUTHORIZATION_TYPE 'none')")
+lake.attach(duck, uri)
 for table_name in ("rest.plain", "rest.parted"):
     found = [number for (number,) in duck.execute(f"SELECT id FROM rest.{table_name} ORDER BY id").fetchall()]
     expected = ids(rest.load_table(table_name))

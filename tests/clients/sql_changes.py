@@ -1,8 +1,8 @@
-"""SQL that writes, judged from outside: sql_changes.py SLUICE DATA SEED STATEMENTS.
+"""SQL that writes, judged from outside: sql_changes.py SLUICE DATA KIND URI NAME SEED STATEMENTS.
 
 A sequence of statements follows from the seed. Each is run by Sluice on a table of the lake and by DuckDB on a copy in
 its memory; after each, PyIceberg reads the lake's table and must find exactly DuckDB's rows. At the end PyIceberg
-appends to what Sluice wrote, and Sluice must read that too.
+appends to what Sluice wrote, and Sluice must read that too. The catalog is reached as `lake.catalog` takes it.
 """
 
 import json
@@ -14,7 +14,8 @@ import sys
 import duckdb
 import lake
 
-sluice, data, seed, statements = sys.argv[1:]
+sluice, data, kind, uri, name, seed, statements = sys.argv[1:]
+catalog = lake.catalog(kind, uri, name)
 dice = random.Random(int(seed))
 duck = duckdb.connect()
 TYPES = "id bigint, name varchar, n int, amount decimal(8, 2), day date"
@@ -119,7 +120,6 @@ create("plain", "")
 create("parted", "PARTITIONED BY (day, bucket(3, id))")
 create("marked", "PARTITIONED BY (day) TBLPROPERTIES ('write.delete.mode' = 'merge-on-read', "
        "'write.update.mode' = 'merge-on-read', 'write.merge.mode' = 'merge-on-read')")
-catalog = lake.open_catalog(data)
 changed = 0
 for number in range(int(statements)):
     for table in ("plain", "parted", "marked"):

@@ -5,24 +5,8 @@
 use crate::clients::Server;
 use crate::judge::judge;
 use crate::parts::parts;
-use crate::sluice::{Lake, unique};
-
-/// The same lake, its catalog in PostgreSQL under a name of its own; gives that name.
-pub(crate) fn on_postgres(lake: Lake) -> (Lake, String) {
-    let name = unique("catalog");
-    let lake = lake
-        .with("SLUICE_LAKE_CATALOG", parts().get("POSTGRES_URL"))
-        .with("SLUICE_LAKE_NAME", &name)
-        .with("PGPASSWORD", parts().get("POSTGRES_PASSWORD"));
-    (lake, name)
-}
-
-/// A second handle of the lake, since a server keeps its own.
-pub(crate) fn twin(lake: &Lake) -> Lake {
-    let again = lake.environment().iter().fold(Lake::on_disk(), |twin, (name, value)| twin.with(name, value));
-    // The last one given wins over the folder of the handle.
-    again.with("SLUICE_DATA", lake.dir().to_str().unwrap())
-}
+use crate::places::{on_postgres, twin};
+use crate::sluice::Lake;
 
 #[test]
 fn other_engines_use_the_rest_catalog_over_sqlite() {

@@ -1,14 +1,30 @@
 //! Statements that write, judged by PyIceberg and DuckDB, who run the same ones on copies.
 
 use crate::judge::{judge, same_rows};
+use crate::places::Place;
 use crate::sluice::Lake;
 
 #[test]
 fn a_random_sequence_of_changes_is_the_same_elsewhere() {
-    let lake = Lake::on_disk();
-    let (binary, data) = (env!("CARGO_BIN_EXE_sluice"), lake.dir().to_str().unwrap());
-    judge("sql_changes.py", &lake, &[binary, data, "1", "16"]);
-    same_rows(&lake);
+    let place = Place::on_sqlite();
+    random_changes(&place, "1", "16");
+    same_rows(&place.lake);
+}
+
+#[test]
+fn random_changes_on_postgresql_are_the_same_elsewhere() {
+    random_changes(&Place::on_postgresql(), "2", "5");
+}
+
+#[test]
+fn random_changes_over_rest_are_the_same_elsewhere() {
+    random_changes(&Place::over_rest(), "3", "5");
+}
+
+fn random_changes(place: &Place, seed: &str, statements: &str) {
+    let (binary, data) = (env!("CARGO_BIN_EXE_sluice"), place.lake.dir().to_str().unwrap());
+    let [kind, uri, name] = place.reached();
+    judge("sql_changes.py", &place.lake, &[binary, data, kind, uri, name, seed, statements]);
 }
 
 #[test]

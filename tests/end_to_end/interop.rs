@@ -1,6 +1,7 @@
 //! The tables belong to everyone: what others read equals what Sluice says, and what others write stays readable.
 
 use crate::judge::{judge, same_rows};
+use crate::places::Place;
 use crate::sluice::Lake;
 
 #[test]
@@ -28,6 +29,18 @@ fn what_pyiceberg_writes_is_read_and_built_upon() {
     let rows = lake.succeed(&["sql", sql, "--csv"]).stdout;
     assert_eq!(rows, "id,name,extra\n1,a,\n2,b,\n10,j,\n12,l,new\n");
     same_rows(&lake);
+}
+
+#[test]
+fn rows_that_others_deleted_are_gone() {
+    let place = Place::over_rest();
+    let [_, uri, _] = place.reached();
+    let lake = &place.lake;
+    judge(
+        "foreign_deletes.py",
+        lake,
+        &[env!("CARGO_BIN_EXE_sluice"), lake.dir().to_str().unwrap(), uri, "1"],
+    );
 }
 
 #[test]

@@ -10,10 +10,10 @@ use std::thread;
 
 use serde_json::{Value, json};
 
-use crate::catalogs::{on_postgres, twin};
 use crate::clients::Server;
 use crate::judge::judge;
 use crate::parts::parts;
+use crate::places::{on_postgres, twin};
 use crate::sluice::{Lake, unique};
 use crate::wire::Moment::{After, Before};
 use crate::wire::{Moment, Point, Speech, Wire};

@@ -4,6 +4,7 @@
 //! ```text
 //! parts   Kafka, MinIO, PostgreSQL and the Python environment of the judges, started when the first test asks for them
 //! sluice  a lake of one test, and runs of the binary on it
+//! places  such a lake behind each kind of catalog
 //! wire    between the binary and a server: kills the binary at a chosen request
 //! judge   PyIceberg, DuckDB and librdkafka, as scripts in tests/clients
 //! ```
@@ -34,6 +35,7 @@ mod matrix;
 mod models;
 mod olist;
 mod parts;
+mod places;
 mod rest_client;
 mod sluice;
 mod wire;

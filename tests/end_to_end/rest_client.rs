@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
 
-use crate::catalogs::twin;
 use crate::clients::Server;
 use crate::parts::{parts, root};
+use crate::places::twin;
 use crate::sluice::Lake;
 
 /// `tests/clients/rest_proxy.py` in front of a server, ended with the test.

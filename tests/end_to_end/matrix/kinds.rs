@@ -19,12 +19,13 @@ use sluice_catalog::{
 };
 use uuid::Uuid;
 
-pub(super) const KINDS: [&str; 20] = [
+pub(super) const KINDS: [&str; 21] = [
     "append",
     "overwrite",
     "redefined",
     "partitions",
     "emptied",
+    "outgrown",
     "filtered",
     "replaced",
     "removed",
@@ -102,6 +103,7 @@ impl Case<'_> {
         let rows = match kind {
             "redefined" => return vec![self.redefine(&start).await],
             "altered" => return vec![self.alter().await],
+            "outgrown" => return vec![self.outgrow().await],
             "referred" | "rolled_back" | "expired" => return vec![self.point(kind, &start).await],
             "append" | "overwrite" | "partitions" | "emptied" => self.replace_much(kind, &start).await,
             "rewritten" | "cleaned" => self.rewrite(kind, start).await,
@@ -111,13 +113,13 @@ impl Case<'_> {
         vec![self.expected(rows)]
     }
 
+    fn spec(&self) -> TableSpec {
+        let partition_by = if self.split { vec![by("status")] } else { Vec::new() };
+        TableSpec { partition_by, ..TableSpec::new(schema()) }
+    }
+
     async fn start(&self) -> Start {
-        let mut spec = TableSpec::new(schema());
-        if self.split {
-            spec.partition_by =
-                vec![PartitionBy { column: "status".to_owned(), transform: Transform::Identity }];
-        }
-        let Created::New(table) = self.lake.create(&self.name, spec).await.unwrap() else {
+        let Created::New(table) = self.lake.create(&self.name, self.spec()).await.unwrap() else {
             panic!("{} is there already", self.name)
         };
         let first = self.append(&table, rows(0..3)).await;
@@ -229,11 +231,24 @@ impl Case<'_> {
         let extra = Arc::new(Field::new("extra", DataType::Float64, true));
         let mut spec =
             TableSpec::new(Arc::new(Schema::new([schema().fields().to_vec(), vec![extra]].concat())));
-        spec.partition_by.push(PartitionBy { column: "id".to_owned(), transform: Transform::Identity });
+        spec.partition_by.push(by("id"));
         let read_snapshot = start.table.snapshot_id();
         let form = start.table.redefined(&spec).unwrap();
         self.put(Operation::Overwrite { read_snapshot }, &form, rows([7, 8])).await;
         Expected { columns: vec!["id", "status", "extra"], ..self.expected(rows([7, 8])) }
+    }
+
+    /// Replaces partitions of a spec that is younger than the live files.
+    async fn outgrow(&self) -> Expected {
+        let table = self.commit(Operation::Alter(vec![Alteration::AddPartitionField(by("id"))]), None).await;
+        // Unsplit, no older file holds rows of the partition; split, one holds nothing else.
+        let added = if self.split { rows([0, 100]) } else { rows([100]) };
+        let read_snapshot = table.snapshot_id();
+        let replace = Operation::ReplacePartitions { read_snapshot, partitions: Partitions::OfAddedFiles };
+        let table = self.put(replace, &table, added).await;
+        let files = table.files().await.unwrap();
+        assert_eq!(files.len(), if self.split { 7 } else { 3 }, "{}", self.name);
+        self.expected(rows((0..6).chain([100])))
     }
 
     /// Changes columns and partitioning, then appends.
@@ -252,8 +267,7 @@ impl Case<'_> {
             Alteration::RenameColumn { column: column("count"), to: "amount".to_owned() },
             Alteration::SetProperty { key: "owner".to_owned(), value: "judge".to_owned() },
         ];
-        let by_id = PartitionBy { column: "id".to_owned(), transform: Transform::Identity };
-        wanted.push(Alteration::AddPartitionField(by_id));
+        wanted.push(Alteration::AddPartitionField(by("id")));
         self.commit(Operation::Alter(wanted), None).await;
         self.add(row(6)).await;
         let mut wanted = vec![Alteration::DropColumn { column: column("gone") }];
@@ -362,6 +376,10 @@ impl Case<'_> {
 fn schema() -> Arc<Schema> {
     let id = Field::new("id", DataType::Int64, false);
     Arc::new(Schema::new(vec![id, Field::new("status", DataType::Utf8, true)]))
+}
+
+fn by(column: &str) -> PartitionBy {
+    PartitionBy { column: column.to_owned(), transform: Transform::Identity }
 }
 
 /// The row of an id; every third has the same status.
