@@ -11,7 +11,9 @@
 //!   period, by the store's clock and by ours; files of a kind that Iceberg does not write; the folders of
 //!   other tables.
 //! - A table whose folder lies inside another table's folder, or is the same, is refused: its files are not
-//!   told apart by where they are. So is one whose metadata file lies elsewhere than it says.
+//!   told apart by where they are. So is one whose metadata file lies elsewhere than it says, and one that needs a
+//!   file which is not there or outside the warehouse: a damaged path may be why another file looks like an
+//!   orphan.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -85,11 +87,14 @@ pub(crate) async fn remove(
     let mut orphans = Orphans { unknown: found.unknown, ..Orphans::default() };
     let mut doomed = Vec::new();
     for (path, bytes) in found.old {
-        if !needed.contains(&path) {
+        if !needed.files.contains(&path) && !needed.log.contains(&path) {
             orphans.files += 1;
             orphans.bytes += bytes;
             doomed.push(path);
         }
+    }
+    if !doomed.is_empty() {
+        all_there(lake, needed.files.iter().filter(|path| !found.all.contains(*path))).await?;
     }
     if !dry_run {
         orphans.left = delete(lake, doomed).await;
@@ -138,14 +143,16 @@ async fn other_folders(lake: &Lake, table: &TableSnapshot, folder: &Path) -> Res
     Ok(inside)
 }
 
-/// The files of a folder that may be orphans by kind and age.
+/// The files of a folder.
 struct Found {
+    all: HashSet<Path>,
+    /// Those that may be orphans by kind and age, with their bytes.
     old: Vec<(Path, u64)>,
     unknown: usize,
 }
 
 async fn list(lake: &Lake, folder: &Path, others: &[Path], cutoff: DateTime<Utc>) -> Result<Found> {
-    let mut found = Found { old: Vec::new(), unknown: 0 };
+    let mut found = Found { all: HashSet::new(), old: Vec::new(), unknown: 0 };
     let store = lake.store();
     let mut listing = store.list(Some(folder));
     let unlistable = |error: object_store::Error| failed("list", folder.as_ref(), &error);
@@ -153,6 +160,7 @@ async fn list(lake: &Lake, folder: &Path, others: &[Path], cutoff: DateTime<Utc>
         if others.iter().any(|other| object.location.prefix_matches(other)) {
             continue;
         }
+        found.all.insert(object.location.clone());
         if !is_known(&object.location) {
             found.unknown += 1;
         } else if object.last_modified <= cutoff {
@@ -174,31 +182,58 @@ fn is_known(path: &Path) -> bool {
     packed_inside || KINDS.iter().any(|kind| packed.ends_with(kind))
 }
 
-/// Every path that the state leads to.
-async fn needed(lake: &Lake, table: &TableSnapshot) -> Result<HashSet<Path>> {
-    let metadata = table.metadata();
-    let mut needed = HashSet::new();
-    let mut add = |location: &str| {
-        // What lies outside the warehouse is not in the listing either.
-        if let Ok(path) = lake.object_path(location) {
-            needed.insert(path);
+/// Refuses when one of the files is not in the store. They were not listed: written since, or gone.
+async fn all_there(lake: &Lake, unlisted: impl Iterator<Item = &Path>) -> Result<()> {
+    let store = lake.store();
+    for path in unlisted {
+        match store.head(path).await {
+            Ok(_) => {}
+            Err(object_store::Error::NotFound { .. }) => {
+                return Err(Error::File {
+                    subject: path.to_string(),
+                    fact: "the table needs this file, and it is not there".to_owned(),
+                    remedy: "nothing was deleted, because what looks like an orphan may be that file under another \
+                             name; restore it, or roll the table back",
+                });
+            }
+            Err(error) => return Err(failed("read", path.as_ref(), &error)),
         }
+    }
+    Ok(())
+}
+
+/// Every path that the state leads to.
+struct Needed {
+    files: HashSet<Path>,
+    /// Earlier metadata files, which may be gone already.
+    log: HashSet<Path>,
+}
+
+async fn needed(lake: &Lake, table: &TableSnapshot) -> Result<Needed> {
+    let metadata = table.metadata();
+    let log = metadata.metadata_log().iter();
+    let log = log.filter_map(|entry| lake.object_path(&entry.metadata_file).ok()).collect();
+    let mut files = HashSet::new();
+    let mut outside = None;
+    let mut add = |location: &str| match lake.object_path(location) {
+        Ok(path) => drop(files.insert(path)),
+        Err(error) => outside = Some(error),
     };
     add(table.metadata_location());
     named_in(metadata).for_each(&mut add);
     let manifests = reach::manifests(table, metadata.snapshots().map(AsRef::as_ref)).await?;
     manifests.keys().for_each(|location| add(location));
     reach::live_files(table, manifests.values(), |file| add(file.file_path())).await?;
-    Ok(needed)
+    // Such a file cannot be read, so nobody can tell it from a damaged path.
+    outside.map_or(Ok(Needed { files, log }), Err)
 }
 
-/// The files that the metadata itself names.
+/// The files that the metadata itself names, without earlier metadata files.
 fn named_in(metadata: &TableMetadata) -> impl Iterator<Item = &str> {
-    let log = metadata.metadata_log().iter().map(|entry| entry.metadata_file.as_str());
     let lists = metadata.snapshots().map(|snapshot| snapshot.manifest_list());
     let statistics = metadata.statistics_iter().map(|file| file.statistics_path.as_str());
     let of_partitions = metadata.partition_statistics_iter().map(|file| file.statistics_path.as_str());
-    log.chain(lists).chain(statistics).chain(of_partitions)
+    lists.chain(statistics).chain(of_partitions)
 }
 
 /// Deletes objects in bulk where the store can; how many could not be deleted.

@@ -1,12 +1,12 @@
 //! What snapshots lead to: manifest lists -> manifests -> data and delete files.
 //!
-//! Everything is read from the store, nothing is inferred: a file counts as needed when an entry says so,
-//! whatever the counts in the lists say. What cannot be read ends the run before anything is deleted.
+//! Everything is read from the store, nothing is inferred: a file counts as needed when an entry says so. What
+//! cannot be read, or does not agree with the counts in the lists, ends the run before anything is deleted.
 
 use std::collections::HashMap;
 
 use futures::{StreamExt, TryStreamExt, stream};
-use iceberg::spec::{DataFile, ManifestFile, Snapshot};
+use iceberg::spec::{DataFile, Manifest, ManifestFile, Snapshot};
 use object_store::path::Path;
 
 use crate::error::{Error, Result};
@@ -49,7 +49,9 @@ pub(super) async fn live_files(
     let reads: Vec<_> = manifests
         .map(|manifest| async move {
             let read = manifest::read(io, manifest).await;
-            read.map_err(|source| unreadable("manifest", &manifest.manifest_path, source))
+            let read = read.map_err(|source| unreadable("manifest", &manifest.manifest_path, source))?;
+            agrees(manifest, &read)?;
+            Ok::<_, Error>(read)
         })
         .collect();
     let mut reads = stream::iter(reads).buffer_unordered(IN_FLIGHT);
@@ -59,6 +61,22 @@ pub(super) async fn live_files(
         }
     }
     Ok(())
+}
+
+/// Refuses a manifest with another number of live files than its list says: then one of the two is damaged, and a
+/// file that looks unneeded may be needed. Lists of the first format version may leave the counts out.
+fn agrees(listed: &ManifestFile, read: &Manifest) -> Result<()> {
+    let Some(counted) = listed.added_files_count.zip(listed.existing_files_count) else { return Ok(()) };
+    let counted = u64::from(counted.0) + u64::from(counted.1);
+    let live = read.entries().iter().filter(|entry| entry.is_alive()).count();
+    if u64::try_from(live).is_ok_and(|live| live == counted) {
+        return Ok(());
+    }
+    Err(Error::File {
+        subject: listed.manifest_path.clone(),
+        fact: format!("it has {live} live files, and the manifest list says {counted}"),
+        remedy: "nothing was deleted; restore the file, or roll the table back",
+    })
 }
 
 fn unreadable(what: &str, location: &str, source: iceberg::Error) -> Error {
