@@ -39,12 +39,13 @@ fn live_line() -> ProgressBar {
     spinner
 }
 
-/// A bar with rate and remaining time; hidden when standard error is no terminal.
-pub(crate) fn bar(name: &str) -> ProgressBar {
+/// A bar of bytes with rate and remaining time; hidden when standard error is no terminal.
+pub(crate) fn byte_bar(name: &str) -> ProgressBar {
     if !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
-    let template = "{prefix:<16} [{bar:30}] {percent:>3} %  {human_pos}/{human_len}  {per_sec}  eta {eta}";
+    let template =
+        "{prefix:<8} [{bar:30}] {percent:>3} %  {bytes}/{total_bytes}  {bytes_per_sec}  eta {eta}  {msg}";
     let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
     ProgressBar::new(0).with_style(style.progress_chars("=> ")).with_prefix(name.to_owned())
 }

@@ -1,24 +1,35 @@
-//! Files into tables: CSV with inferred types, the Olist data set, and its replay into Kafka.
+//! Files into tables, exactly once, or replayed into Kafka.
 //!
 //! ```text
-//! source.rs   bytes: plain, .gz or .zst; hashed        records.rs  records with their lines; faults
-//! infer.rs    types from all values                    columns.rs  rows of text -> record batches
-//! target.rs   files and the commit                     table.rs    one file, two passes, one commit
-//! olist.rs    the nine files and their types           replay.rs   orders, items, payments -> topics
+//! part.rs     paths, patterns, archives -> parts     jobs.rs, sets/  one job a table; data sets: files, tables, types
+//! content.rs  unpacked bytes, within limits          blocks.rs   whole records; fingerprint and checksums
+//! csv.rs, ndjson.rs, parquet.rs  records             infer.rs    types from all values
+//! survey.rs   first reading: content, types          pieces.rs   second reading: batches, in parallel
+//! columns.rs  text -> columns, dead letters          target.rs   files, progress and their commit
+//! table.rs    all parts of one table                 replay.rs   events -> topics
 //! ```
 //!
 //! Invariants:
-//! - all of a file is committed, or nothing; the content's hash is committed with it, so a repeat is noticed;
+//! - rows and how far their file is loaded are committed together: a load that is killed goes on where its last
+//!   commit ended, and a content that is there whole is recognised by its SHA-256;
 //! - every record ends as a row or, with its line, cause and bytes, as a dead letter;
-//! - rows carry `_src_topic` (file name), `_src_partition` (0), `_src_offset` (line), `_ingested_at`.
+//! - rows carry `_src_topic` (file name), `_src_partition` (0), `_src_offset` (line), `_ingested_at`;
+//! - memory does not grow with the file.
 
+mod blocks;
 mod columns;
+mod content;
+mod csv;
 mod error;
 mod infer;
-mod olist;
-mod records;
+mod jobs;
+mod ndjson;
+mod parquet;
+mod part;
+mod pieces;
 mod replay;
-mod source;
+mod sets;
+mod survey;
 mod table;
 mod target;
 
@@ -27,9 +38,10 @@ mod sample;
 #[cfg(test)]
 mod tests;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -37,37 +49,82 @@ use sluice_catalog::{Lake, TableName};
 
 pub use error::{Error, Result};
 pub use replay::{ReplayReport, ReplaySettings, replay};
+pub use sets::DataSet;
 
-/// A CSV file to load.
+/// Threads that parse at the same time, at most: one file of Parquet takes no more than they give.
+const WORKERS_MAX: usize = 8;
+
+/// How a file holds its records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// A header, then one record a line unless quoted fields hold line breaks.
+    Csv {
+        /// Between fields.
+        delimiter: u8,
+    },
+    /// One JSON object a line.
+    Ndjson,
+    /// Columns with types of their own.
+    Parquet,
+}
+
+/// What to load.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum What {
+    /// Any files of a format.
+    Files(Format),
+    /// Files of a published data set, with its types and tables.
+    Set(DataSet),
+}
+
+/// What to load, and where.
 #[derive(Clone, Debug)]
-pub struct CsvSettings {
-    /// The file; plain, gzip or zstd, as its first bytes tell.
-    pub path: PathBuf,
-    /// The table; created with inferred types when there is none, else its types hold.
-    pub table: TableName,
-    /// Between fields (default `,`).
-    pub delimiter: u8,
-    /// Add the rows even if a file of this content was loaded into this table before (default no).
+pub struct LoadSettings {
+    /// Files, patterns, zip archives; for a data set folders too.
+    pub inputs: Vec<PathBuf>,
+    /// What they are.
+    pub what: What,
+    /// The table of all of them; none gives each file the table of its name, `bronze.<name>`, or that of its set.
+    pub table: Option<TableName>,
+    /// Load contents even if they were loaded before (default no).
     pub again: bool,
+    /// A commit is due after so many bytes of content (default 1 GiB): what a killed load has to repeat.
+    pub commit_bytes: u64,
+}
+
+/// What became of a load.
+#[derive(Clone, Debug, Serialize)]
+pub struct LoadReport {
+    /// The files, in the order they were loaded.
+    #[serde(skip)]
+    pub files: Vec<FileReport>,
+    /// Rows that this load committed.
+    pub rows: u64,
+    /// Records that it put into the dead letters.
+    pub rejected: u64,
+    /// Wall time.
+    pub seconds: f64,
+    /// Rows by wall time.
+    pub rows_per_second: f64,
 }
 
 /// What became of one file.
 #[derive(Clone, Debug, Serialize)]
-pub struct LoadReport {
-    /// The file.
+pub struct FileReport {
+    /// The file; of an archive, with its member.
     pub file: PathBuf,
     /// The table.
     pub table: String,
-    /// Rows in the table from this file.
+    /// Rows that this load committed.
     pub rows: u64,
-    /// Records in the dead letters from this file.
+    /// Records that it put into the dead letters.
     pub rejected: u64,
-    /// The content had been loaded before: nothing was done, and the counts are those of that load.
+    /// The content was loaded before: nothing was done.
     pub skipped: bool,
-    /// Wall time.
-    pub seconds: f64,
     /// The columns of the file.
     pub columns: Vec<LoadedColumn>,
+    #[serde(skip)]
+    done: bool,
 }
 
 /// A column as it was loaded.
@@ -89,57 +146,48 @@ pub struct Progress {
     rows_total: AtomicU64,
 }
 
-impl CsvSettings {
-    /// The defaults, for a file and a table.
-    pub fn new(path: impl Into<PathBuf>, table: TableName) -> Self {
-        Self { path: path.into(), table, delimiter: b',', again: false }
+impl LoadSettings {
+    /// The defaults.
+    pub fn new(what: What, inputs: Vec<PathBuf>) -> Self {
+        Self { inputs, what, table: None, again: false, commit_bytes: 1 << 30 }
     }
 }
 
-/// Loads a CSV file into a table, at `now`.
+/// Loads files into tables; rows say `now` in `_ingested_at`.
 ///
-/// The first line names the columns; names become lower case, with `_` for what is no letter or digit.
-/// A table that exists keeps its types: a record with a value that does not fit is a dead letter.
+/// Names of columns become lower case, with `_` for what is no letter or digit. A table that exists keeps its
+/// types: a record with a value that does not fit is a dead letter. What was committed when a load broke off stays;
+/// the same load again goes on from there.
 ///
 /// # Errors
-/// When the file cannot be read, when it does not go with the table, when it changes meanwhile, or when
-/// the lake refuses. Nothing of the file is committed then.
-pub async fn csv(
+/// When a file cannot be read, does not go with its table, or changes meanwhile, and when the lake refuses.
+pub async fn load(
     lake: &Lake,
-    settings: CsvSettings,
+    settings: LoadSettings,
     now: DateTime<Utc>,
     progress: &Arc<Progress>,
 ) -> Result<LoadReport> {
-    progress.expect_bytes(2 * table::size(&settings.path)?);
-    let CsvSettings { path, table, delimiter, again } = settings;
-    table::load(lake, table::Job { path, table, delimiter, declared: None, again, now }, progress).await
+    let started = Instant::now();
+    let jobs = tokio::task::spawn_blocking(move || jobs::jobs(&settings, now));
+    let jobs = jobs.await.unwrap_or_else(|ended| {
+        Err(Error::Broken { path: PathBuf::from("the list of files"), fact: ended.to_string() })
+    })?;
+    for part in jobs.iter().flat_map(|job| &job.parts) {
+        progress.expect_bytes(2 * part.bytes);
+    }
+    let mut files = Vec::new();
+    for job in &jobs {
+        files.extend(table::load(lake, job, progress).await?);
+    }
+    let rows = files.iter().map(|file| file.rows).sum();
+    let rejected = files.iter().map(|file| file.rejected).sum();
+    let seconds = started.elapsed().as_secs_f64();
+    Ok(LoadReport { files, rows, rejected, seconds, rows_per_second: rows as f64 / seconds.max(1e-9) })
 }
 
-/// Loads the nine Olist files of a folder into `bronze.olist_*`, at `now`, each in a commit of its own.
-///
-/// Files may be plain, `.zst` or `.gz`. The types are those of the published data set, not inferred. A
-/// load that broke off goes on with the files that are not loaded yet.
-///
-/// # Errors
-/// As [`csv`]; missing files are named before anything is loaded.
-pub async fn olist(
-    lake: &Lake,
-    folder: &Path,
-    again: bool,
-    now: DateTime<Utc>,
-    progress: &Arc<Progress>,
-) -> Result<Vec<LoadReport>> {
-    let files = olist::find(folder, &olist::FILES)?;
-    for (_, path) in &files {
-        progress.expect_bytes(2 * table::size(path)?);
-    }
-    let mut reports = Vec::new();
-    for (file, path) in files {
-        let (table, declared) = (file.table()?, Some(file.columns()));
-        let job = table::Job { path, table, delimiter: b',', declared, again, now };
-        reports.push(table::load(lake, job, progress).await?);
-    }
-    Ok(reports)
+/// Threads for parsing: one for each core, within reason.
+fn workers() -> usize {
+    std::thread::available_parallelism().map_or(2, usize::from).min(WORKERS_MAX)
 }
 
 impl Progress {

@@ -1,4 +1,4 @@
-//! What keeps a file from being loaded. Nothing of a file is committed when loading it fails.
+//! What keeps a file from being loaded. What was committed before stays and is not loaded a second time.
 
 use std::path::PathBuf;
 
@@ -18,7 +18,17 @@ pub enum Error {
         /// What the system or the decompressor said.
         source: std::io::Error,
     },
-    /// The file is not the CSV it should be.
+    /// Something that is not a file to load.
+    #[error("`{}`: {fact}\n  {remedy}", path.display())]
+    Input {
+        /// The file, folder or pattern.
+        path: PathBuf,
+        /// What is wrong.
+        fact: String,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// The file holds something else than it should.
     #[error("`{}`, line {line}: {fact}\n  {remedy}", path.display())]
     Content {
         /// The file.
@@ -41,13 +51,13 @@ pub enum Error {
         fact: String,
     },
     /// Somebody wrote to the file while it was read.
-    #[error("`{}` changed while it was read, nothing of it was committed\n  load it again when it is complete", path.display())]
+    #[error("`{}` changed while it was read; rows that were committed are those of the old content\n  load it when nobody writes to it", path.display())]
     Changed {
         /// The file.
         path: PathBuf,
     },
     /// A folder that does not hold the files of a data set.
-    #[error("`{}` lacks {missing}\n  each may be there as .csv, .csv.zst or .csv.gz", folder.display())]
+    #[error("`{}` lacks {missing}\n  each may be there as .csv, .csv.zst or .csv.gz, or name the files that are there", folder.display())]
     MissingFiles {
         /// The folder.
         folder: PathBuf,
@@ -64,7 +74,9 @@ pub enum Error {
     #[error(transparent)]
     Topics(#[from] crate::topics::Error),
     /// The table changed in a way that an append does not survive.
-    #[error("table `{table}` refused the rows: {reason}\n  nothing was committed: load the file again")]
+    #[error(
+        "table `{table}` refused the rows: {reason}\n  run the load again: it goes on where the table stands"
+    )]
     Refused {
         /// The table.
         table: TableName,
@@ -72,7 +84,7 @@ pub enum Error {
         reason: String,
     },
     /// A defect, not a fault of the file.
-    #[error("loading `{}` broke: {fact}\n  nothing of it was committed: please report this with the log", path.display())]
+    #[error("loading `{}` broke: {fact}\n  please report this with the log; run again, the load goes on where the table stands", path.display())]
     Broken {
         /// The file.
         path: PathBuf,

@@ -35,7 +35,7 @@ const SCALE_MAX: usize = 4;
 const DOUBLE_DIGITS: usize = 15;
 
 /// What the values of a column seen so far allow.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Guess {
     possible: u8,
     seen: bool,
@@ -67,6 +67,19 @@ impl Guess {
         self.possible &= shape.possible;
         self.scale = self.scale.max(shape.scale);
         self.digits = self.digits.max(shape.digits);
+    }
+
+    /// A value that is a text whatever it looks like.
+    pub(super) fn see_text(&mut self) {
+        (self.seen, self.possible) = (true, 0);
+    }
+
+    /// Takes the values of another part of the column into account.
+    pub(super) fn merge(&mut self, other: &Self) {
+        self.possible &= other.possible;
+        self.seen |= other.seen;
+        self.scale = self.scale.max(other.scale);
+        self.digits = self.digits.max(other.digits);
     }
 
     /// The type that all values seen have in common.

@@ -1,49 +1,48 @@
-//! Olist's orders, items and payments as JSON events into Kafka, in the order of their time.
+//! Files as JSON events into Kafka, at the speed of their own time or as fast as the broker takes them.
 //!
 //! ```text
-//! three files -> Timeline (events sorted by time) -> topics olist-orders, olist-order-items, olist-payments
+//! olist.rs  three files -> timeline -> topics olist-orders, olist-order-items, olist-payments
+//! rows.rs   rows of any files, sorted by a column or as they come -> one topic
 //! ```
-//!
-//! The time of an order is when it was bought. Items and payments have no time of their own: they take that
-//! of their order and follow it. The key is the order's id. Times without zone are taken as UTC. A field that
-//! is empty in the file is left out of the event.
 
-use std::collections::{BTreeMap, HashMap};
-use std::io::Write;
-use std::path::{Path, PathBuf};
+mod olist;
+mod rows;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use arrow::datatypes::DataType;
-use chrono::{DateTime, NaiveDateTime, Utc};
+use chrono::{DateTime, Utc};
 use serde::Serialize;
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::olist::{self, ITEMS, ORDERS, OlistFile, PAYMENTS};
-use super::records::Records;
-use super::table::misfit;
-use super::{Error, Progress, Result};
+#[cfg(test)]
+pub(super) use self::olist::read as olist_timeline;
+use super::{DataSet, Error, Progress, Result, What};
 use crate::kafka::KafkaSettings;
-use crate::produce::send::Sender;
+use crate::produce::send::{Sender, Sent};
 use crate::produce::{self, Compression, Speed, TopicCounts};
 use crate::topics::{self, Topics};
-
-/// The files, their topics and the `event_type` of their events.
-const STREAMS: [(OlistFile, &str, &str); 3] = [
-    (ORDERS, "olist-orders", "order"),
-    (ITEMS, "olist-order-items", "order_item"),
-    (PAYMENTS, "olist-payments", "payment"),
-];
 
 /// What to replay, and how.
 #[derive(Clone, Debug)]
 pub struct ReplaySettings {
     /// The cluster.
     pub kafka: KafkaSettings,
-    /// The folder of the Olist files.
-    pub folder: PathBuf,
-    /// Seconds of event time in one second; the data set spans two years.
+    /// Files, patterns, archives; for a data set its folder.
+    pub inputs: Vec<PathBuf>,
+    /// What they are.
+    pub what: What,
+    /// The topic, which must exist. The Olist data set has three of its own, which are created.
+    pub topic: String,
+    /// Seconds of event time in one second.
     pub speed: Speed,
+    /// The column that says when an event was. Known for Retail Rocket and Olist.
+    pub time: Option<String>,
+    /// The column whose value is the key of the message. Known for Retail Rocket and Olist.
+    pub key: Option<String>,
     /// Compression of batches.
     pub compression: Compression,
 }
@@ -57,41 +56,43 @@ pub struct ReplayReport {
     pub failed: u64,
     /// Records of the files that are no events: ragged, or with a value of another type. Not sent.
     pub rejected: u64,
-    /// Items and payments whose order is not in the files: they have no time. Not sent.
-    pub without_order: u64,
+    /// Records without a time, where events are sent by time. Not sent.
+    pub untimed: u64,
     /// Counts by topic.
     pub by_topic: BTreeMap<String, TopicCounts>,
     /// Time of the first and the last event.
     pub span: Option<(DateTime<Utc>, DateTime<Utc>)>,
     /// Wall time of sending.
     pub seconds: f64,
+    /// Events sent by wall time.
+    pub rows_per_second: f64,
     /// Why the first failed event failed.
     pub first_failure: Option<String>,
 }
 
-/// All events, sorted by time.
+/// Events back to back.
 #[derive(Debug, Default)]
 pub(super) struct Timeline {
     pub(super) events: Vec<Event>,
-    /// The JSON of all events, one after the other.
+    /// The JSON of all events, and keys that are not part of it.
     bytes: Vec<u8>,
     pub(super) rejected: u64,
-    pub(super) without_order: u64,
+    pub(super) untimed: u64,
 }
 
-/// One event: where its JSON and, within that, its key lie in the timeline's bytes.
+/// One event: where its JSON and its key lie in the timeline's bytes.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Event {
     /// Milliseconds since 1970-01-01 UTC.
     pub(super) at: i64,
-    /// Index into the streams.
+    /// Index into the topics.
     pub(super) topic: usize,
     start: usize,
     end: usize,
     key: (usize, usize),
 }
 
-/// Creates the three topics where they are missing and sends all events, until done or `stop`.
+/// Sends all events, until done or `stop`.
 ///
 /// # Errors
 /// When a file is missing or unreadable, or Kafka cannot be reached. An event that could not be delivered
@@ -101,130 +102,106 @@ pub async fn replay(
     progress: &Arc<Progress>,
     stop: CancellationToken,
 ) -> Result<ReplayReport> {
-    topics::apply(&settings.kafka, &Topics::olist()).await?;
-    let (folder, counters) = (settings.folder.clone(), Arc::clone(progress));
-    let run = tokio::task::spawn_blocking(move || {
-        let timeline = Timeline::read(&settings.folder, &counters)?;
-        send(&settings, &timeline, &counters, &stop)
-    });
-    run.await.unwrap_or_else(|ended| Err(Error::Broken { path: folder, fact: ended.to_string() }))
+    let is_olist = settings.what == What::Set(DataSet::Olist);
+    let mut topics = vec![settings.topic.clone()];
+    if is_olist {
+        topics::apply(&settings.kafka, &Topics::olist()).await?;
+        topics = olist::STREAMS.map(|(_, topic, _)| topic.to_owned()).to_vec();
+    }
+    let (chunks, received) = mpsc::channel(2);
+    let (sending, counters) = (settings.clone(), Arc::clone(progress));
+    let sent = tokio::task::spawn_blocking(move || send(&sending, topics, received, &counters, &stop));
+    let read = match is_olist {
+        true => read_olist(&settings, progress, chunks).await,
+        false => rows::read(&settings, progress, chunks).await,
+    };
+    let sent = sent.await.unwrap_or_else(|ended| Err(broken(&settings, &ended)));
+    read.and(sent)
 }
 
+async fn read_olist(
+    settings: &ReplaySettings,
+    progress: &Arc<Progress>,
+    chunks: mpsc::Sender<Timeline>,
+) -> Result<()> {
+    let (inputs, counters) = (settings.inputs.clone(), Arc::clone(progress));
+    let read = tokio::task::spawn_blocking(move || match inputs.as_slice() {
+        [folder] if folder.is_dir() => olist::read(folder, &counters),
+        _ => Err(Error::Input {
+            path: inputs.first().cloned().unwrap_or_default(),
+            fact: "it is not the folder of the data set".to_owned(),
+            remedy: "name the folder that holds orders, items and payments",
+        }),
+    });
+    let timeline = read.await.unwrap_or_else(|ended| Err(broken(settings, &ended)))?;
+    progress.expect_rows(timeline.events.len() as u64);
+    // Refused only when the sender has given up.
+    let _ = chunks.send(timeline).await;
+    Ok(())
+}
+
+/// Sends the events of each chunk when they are due; blocks.
 fn send(
     settings: &ReplaySettings,
-    timeline: &Timeline,
+    topics: Vec<String>,
+    mut chunks: mpsc::Receiver<Timeline>,
     progress: &Progress,
     stop: &CancellationToken,
 ) -> Result<ReplayReport> {
-    let topics = STREAMS.map(|(_, topic, _)| topic.to_owned()).to_vec();
     let (kafka, compression) = (&settings.kafka, settings.compression);
     let mut sender = Sender::connect(kafka, compression, topics, Arc::default(), "sluice topics apply")?;
-    progress.expect_rows(timeline.events.len() as u64);
-    let started = Instant::now();
-    let first = timeline.events.first().map_or(0, |event| event.at);
-    for event in &timeline.events {
-        let due = settings.speed.due(Duration::from_millis(event.at.abs_diff(first)));
-        if stop.is_cancelled() || !produce::wait(&mut sender, due, started, stop) {
-            break;
+    let (mut rejected, mut untimed, mut times) = (0, 0, None::<(i64, i64)>);
+    let mut started = None;
+    'all: while let Some(chunk) = chunks.blocking_recv() {
+        (rejected, untimed) = (rejected + chunk.rejected, untimed + chunk.untimed);
+        let started = *started.get_or_insert_with(Instant::now);
+        for event in &chunk.events {
+            let first = times.map_or(event.at, |(first, _)| first);
+            times = Some((first, event.at));
+            let due = settings.speed.due(Duration::from_millis(event.at.abs_diff(first)));
+            if stop.is_cancelled() || !produce::wait(&mut sender, due, started, stop) {
+                break 'all;
+            }
+            sender.send(event.topic, false, chunk.key(event), chunk.payload(event));
+            progress.add_rows(1);
         }
-        sender.send(event.topic, false, timeline.key(event), timeline.payload(event));
-        progress.add_rows(1);
     }
     let sent = sender.finish();
-    let time = |event: Option<&Event>| event.and_then(|event| DateTime::from_timestamp_millis(event.at));
-    Ok(ReplayReport {
-        sent: sent.by_topic.values().map(|counts| counts.sent).sum(),
+    let seconds = started.map_or(0.0, |started| started.elapsed().as_secs_f64());
+    Ok(report(settings, sent, (rejected, untimed), times, seconds))
+}
+
+fn report(
+    settings: &ReplaySettings,
+    sent: Sent,
+    (rejected, untimed): (u64, u64),
+    times: Option<(i64, i64)>,
+    seconds: f64,
+) -> ReplayReport {
+    let delivered: u64 = sent.by_topic.values().map(|counts| counts.sent).sum();
+    let is_timed = settings.time.is_some() || matches!(settings.what, What::Set(_));
+    let time = DateTime::from_timestamp_millis;
+    ReplayReport {
+        sent: delivered,
         failed: sent.by_topic.values().map(|counts| counts.failed).sum(),
-        rejected: timeline.rejected,
-        without_order: timeline.without_order,
+        rejected,
+        untimed,
         by_topic: sent.by_topic,
-        span: time(timeline.events.first()).zip(time(timeline.events.last())),
-        seconds: started.elapsed().as_secs_f64(),
+        span: times.filter(|_| is_timed).and_then(|(first, last)| time(first).zip(time(last))),
+        seconds,
+        rows_per_second: delivered as f64 / seconds.max(1e-9),
         first_failure: sent.first_failure,
-    })
+    }
+}
+
+fn broken(settings: &ReplaySettings, cause: &dyn std::fmt::Display) -> Error {
+    Error::Broken { path: settings.inputs.first().cloned().unwrap_or_default(), fact: cause.to_string() }
 }
 
 impl Timeline {
-    pub(super) fn read(folder: &Path, progress: &Arc<Progress>) -> Result<Self> {
-        let files = olist::find(folder, &STREAMS.map(|(file, _, _)| file))?;
-        for (_, path) in &files {
-            progress.expect_bytes(super::table::size(path)?);
-        }
-        let mut timeline = Self::default();
-        // When each order was bought, filled by the first file.
-        let mut bought: HashMap<Vec<u8>, i64> = HashMap::new();
-        for (topic, (file, path)) in files.into_iter().enumerate() {
-            timeline.add_file(topic, &file.columns(), &path, &mut bought, progress)?;
-        }
-        // An order comes before its items and payments: the streams are in that order.
-        timeline.events.sort_by_key(|event| (event.at, event.topic));
-        Ok(timeline)
-    }
-
-    fn add_file(
-        &mut self,
-        topic: usize,
-        columns: &[(String, DataType)],
-        path: &Path,
-        bought: &mut HashMap<Vec<u8>, i64>,
-        progress: &Arc<Progress>,
-    ) -> Result<()> {
-        let mut records = Records::open(path, b',', progress)?;
-        super::table::check_header(path, columns, &records.names)?;
-        let time_column = columns.iter().position(|(name, _)| name == "order_purchase_timestamp");
-        while let Some(row) = records.next()? {
-            if row.fault.is_some() || misfit(&row, columns).is_some() {
-                self.rejected += 1;
-                continue;
-            }
-            let order = &row.record[0];
-            let at = match time_column {
-                Some(column) => text(&row.record[column]).and_then(millis),
-                None => bought.get(order).copied(),
-            };
-            let Some(at) = at else {
-                self.without_order += 1;
-                continue;
-            };
-            if time_column.is_some() {
-                bought.insert(order.to_vec(), at);
-            }
-            self.add_event(at, topic, columns, row.record, time_column);
-        }
-        Ok(())
-    }
-
-    fn add_event(
-        &mut self,
-        at: i64,
-        topic: usize,
-        columns: &[(String, DataType)],
-        record: &csv::ByteRecord,
-        time_column: Option<usize>,
-    ) {
-        let start = self.bytes.len();
-        // Writing to memory does not fail.
-        let _ = write!(self.bytes, "{{\"event_type\":\"{}\",\"timestamp\":{at}", STREAMS[topic].2);
-        let mut key = (start, start);
-        for (column, ((name, data_type), field)) in columns.iter().zip(record).enumerate() {
-            let Some(value) = text(field).filter(|_| Some(column) != time_column) else { continue };
-            let _ = write!(self.bytes, ",\"{name}\":");
-            let begin = self.bytes.len();
-            match data_type {
-                DataType::Timestamp(..) => {
-                    let _ = write!(self.bytes, "{}", millis(value).unwrap_or_default());
-                }
-                DataType::Utf8 => {
-                    let _ = serde_json::to_writer(&mut self.bytes, value);
-                }
-                _ => number(&mut self.bytes, value),
-            }
-            if column == 0 {
-                key = (begin + 1, self.bytes.len() - 1);
-            }
-        }
-        self.bytes.push(b'}');
-        self.events.push(Event { at, topic, start, end: self.bytes.len(), key });
+    /// Puts the events in the order of their time; what happened at once stays in the order of its topics.
+    fn sort(&mut self) {
+        self.events.sort_by_key(|event| (event.at, event.topic));
     }
 
     pub(super) fn payload(&self, event: &Event) -> &[u8] {
@@ -234,26 +211,4 @@ impl Timeline {
     pub(super) fn key(&self, event: &Event) -> &[u8] {
         &self.bytes[event.key.0..event.key.1]
     }
-}
-
-/// A field's text; none when it is empty.
-fn text(field: &[u8]) -> Option<&str> {
-    std::str::from_utf8(field).ok().filter(|text| !text.is_empty())
-}
-
-/// Milliseconds of a time that `infer::fits` took for a timestamp.
-fn millis(text: &str) -> Option<i64> {
-    let text = if text.len() == 10 { format!("{text} 00:00:00") } else { text.replace('T', " ") };
-    let time = NaiveDateTime::parse_from_str(&text, "%Y-%m-%d %H:%M:%S%.f").ok()?;
-    Some(time.and_utc().timestamp_millis())
-}
-
-/// A number as JSON has it: `.5` gets its zero.
-fn number(out: &mut Vec<u8>, text: &str) {
-    let (sign, digits) = text.strip_prefix('-').map_or(("", text), |digits| ("-", digits));
-    out.extend_from_slice(sign.as_bytes());
-    if digits.starts_with('.') {
-        out.push(b'0');
-    }
-    out.extend_from_slice(digits.as_bytes());
 }

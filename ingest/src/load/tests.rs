@@ -1,8 +1,11 @@
-//! Records, types, loading into a lake on disk, the nine files, the replay. One file per stage below.
+//! Records, types, formats, loading into a lake on disk, resuming, hostile input, the replay.
 
 mod data;
+mod formats;
+mod hostile;
 mod infer;
 mod olist;
 mod records;
 mod replay;
+mod resume;
 mod table;

@@ -55,6 +55,13 @@ impl Place {
         batches.collect()
     }
 
+    /// Rows of a table, and how many different values a column has in them.
+    pub(super) async fn distinct(&self, table: &str, column: &str) -> (usize, usize) {
+        let values = self.lines(table, &[column]).await;
+        let rows = values.len();
+        (rows, values.into_iter().collect::<std::collections::HashSet<_>>().len())
+    }
+
     /// The named columns of a table as text, one line a row, sorted.
     pub(super) async fn lines(&self, table: &str, columns: &[&str]) -> Vec<String> {
         let mut lines = Vec::new();

@@ -1,11 +1,11 @@
 //! Types: the narrowest that loses nothing, and text where a number would.
 
+use arrow::array::StringArray;
 use arrow::datatypes::DataType;
 use proptest::prelude::*;
 
-use crate::load::columns::{Origin, Rows};
+use crate::load::columns::{Column, cast};
 use crate::load::infer::{Guess, fits, type_name};
-use crate::load::tests::data::now;
 
 fn settle(values: &[&str]) -> DataType {
     let mut guess = Guess::new();
@@ -90,12 +90,10 @@ fn a_value_fits_a_type_that_keeps_all_of_it() {
 
 /// The only row of a column with this type, as text.
 fn stored(text: &str, data_type: &DataType) -> String {
-    let columns = [("c".to_owned(), data_type.clone())];
-    let mut rows = Rows::new(&columns, Origin { file: "f".to_owned(), ingested_at: now() });
-    rows.push(2, &csv::ByteRecord::from(vec![text]));
-    let batch = rows.take().unwrap_or_else(|error| panic!("{text:?} as {data_type}: {error}"));
-    let batch = batch.expect("there is a row");
-    arrow::util::display::array_value_to_string(batch.column(0), 0).expect("a plain type")
+    let column = Column::new("c", data_type.clone());
+    let values = cast(&StringArray::from(vec![text]), &column);
+    let values = values.unwrap_or_else(|error| panic!("{text:?} as {data_type}: {error}"));
+    arrow::util::display::array_value_to_string(&values, 0).expect("a plain type")
 }
 
 #[test]

@@ -1,12 +1,14 @@
 //! Records, the lines they begin on, and the bytes of what is none.
 
 use std::io::Write;
+use std::path::Path;
 use std::sync::Arc;
 
 use tempfile::NamedTempFile;
 
-use crate::load::records::Records;
-use crate::load::source::RECORD_BYTES_MAX;
+use crate::load::blocks::{self, Block, Ends, RECORD_BYTES_MAX};
+use crate::load::csv::{Records, header};
+use crate::load::part::{self, Part};
 use crate::load::{Progress, Result};
 
 fn file(content: &[u8]) -> NamedTempFile {
@@ -16,18 +18,37 @@ fn file(content: &[u8]) -> NamedTempFile {
 }
 
 /// Line, fields, and for a faulty record its cause and bytes.
-type Seen = (u64, Vec<String>, Option<(&'static str, String)>);
+type Seen = (u64, Vec<String>, Option<(String, String)>);
+
+fn only_part(path: &Path) -> Result<Part> {
+    Ok(part::open(path)?.pop().expect("a file is one part"))
+}
+
+/// The blocks of a file.
+fn cut(part: &Part) -> Result<Vec<Block>> {
+    let mut all = Vec::new();
+    blocks::read(part, Ends::Csv(b','), None, &Arc::default(), |block| {
+        all.push(block);
+        true
+    })?;
+    Ok(all)
+}
 
 fn read(content: &[u8]) -> Result<(Vec<String>, Vec<Seen>)> {
     let file = file(content);
-    let mut records = Records::open(file.path(), b',', &Arc::default())?;
+    let part = only_part(file.path())?;
+    let blocks = cut(&part)?;
+    let (names, start) = header(&part, blocks.first(), b',')?;
     let mut seen = Vec::new();
-    while let Some(row) = records.next()? {
-        let fields = row.record.iter().map(|field| String::from_utf8_lossy(field).into_owned()).collect();
-        let fault = row.fault.map(|fault| (fault.cause, String::from_utf8_lossy(row.raw).into_owned()));
-        seen.push((row.line, fields, fault));
+    for block in blocks.into_iter().filter_map(|block| block.from(start)) {
+        let mut records = Records::new(&block, b',', names.len());
+        while let Some(row) = records.next() {
+            let fields = row.fields.iter().map(|field| String::from_utf8_lossy(field).into_owned()).collect();
+            let fault = row.fault.map(|fault| (fault.cause, String::from_utf8_lossy(row.raw).into_owned()));
+            seen.push((row.line, fields, fault));
+        }
     }
-    Ok((records.names.clone(), seen))
+    Ok((names, seen))
 }
 
 fn good(line: u64, fields: &[&str]) -> Seen {
@@ -54,7 +75,7 @@ fn what_is_no_record_keeps_line_cause_and_bytes() {
     let faults: Vec<_> =
         rows.iter().filter_map(|(line, _, fault)| fault.clone().map(|fault| (*line, fault))).collect();
     let expected = [(3, "ragged", "3"), (4, "ragged", "4,5,\"6\" "), (5, "invalid_utf8", "\u{fffd},7")];
-    assert_eq!(faults, expected.map(|(line, cause, raw)| (line, (cause, raw.to_owned()))));
+    assert_eq!(faults, expected.map(|(line, cause, raw)| (line, (cause.to_owned(), raw.to_owned()))));
     assert_eq!(rows.len(), 5);
 }
 
@@ -62,7 +83,7 @@ fn what_is_no_record_keeps_line_cause_and_bytes() {
 fn a_quote_that_is_never_closed_is_no_row() {
     let (_, rows) = read(b"a,b\n1,2\n3,\"4\n5,6\n7,8\n").expect("it is CSV");
     assert_eq!(rows.len(), 2);
-    assert_eq!(rows[1].2, Some(("malformed", "3,\"4\n5,6\n7,8".to_owned())));
+    assert_eq!(rows[1].2, Some(("malformed".to_owned(), "3,\"4\n5,6\n7,8".to_owned())));
     for whole in
         ["a,b\n1,\"2\"", "a,b\n1,\"\"", "a,b\n5\" pipe,100\n", "a,b\n1,5\"\n", "a,b\n1,\"say \"\"x\"\"\"\n"]
     {
@@ -91,7 +112,7 @@ fn a_record_without_end_is_refused_before_it_fills_the_memory() {
     content.resize(content.len() + RECORD_BYTES_MAX as usize + (1 << 20), b'x');
     let text = read(&content).expect_err("too long").to_string();
     assert!(
-        text.contains("line 3") && text.contains("longer than 16 MiB") && text.contains("opening quote"),
+        text.contains("line 3") && text.contains("longer than 1 MiB") && text.contains("opening quote"),
         "{text}"
     );
 }
@@ -106,11 +127,11 @@ fn the_hash_is_that_of_the_content_however_it_is_packed() {
     for packed in [content.to_vec(), gzip, zstd] {
         let file = file(&packed);
         let progress = Arc::new(Progress::default());
-        let mut records = Records::open(file.path(), b',', &progress).expect("it is CSV");
-        while records.next().expect("it is CSV").is_some() {}
+        let part = only_part(file.path()).expect("it is a file");
+        let print = blocks::read(&part, Ends::Csv(b','), None, &progress, |_| true).expect("it is CSV");
         // `printf 'a\n1\n' | sha256sum`
         let expected = "309b0e45a73d3fc5325e2b6ed0a01ef8b9cde6b05a5633c1f893f970d52bfddc";
-        assert_eq!(records.sha256(), expected);
+        assert_eq!((print.sha256.as_str(), print.length), (expected, 4));
         assert_eq!(progress.bytes(), packed.len() as u64);
     }
 }
@@ -140,7 +161,7 @@ fn a_file_that_is_damaged_or_not_there_is_named() {
     let mut damaged = zstd::encode_all(b"a\n1\n2\n3\n".as_slice(), 1).expect("memory can be written");
     damaged.truncate(damaged.len() - 4);
     assert!(read(&damaged).is_err());
-    let missing = Records::open(std::path::Path::new("/nowhere/x.csv"), b',', &Arc::default());
+    let missing = only_part(Path::new("/nowhere/x.csv"));
     let text = missing.err().expect("it is not there").to_string();
     assert!(text.contains("cannot read `/nowhere/x.csv`"), "{text}");
 }

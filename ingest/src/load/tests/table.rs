@@ -1,13 +1,26 @@
 //! One file into one table: what lands, what is rejected, what is recognised, what is refused.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::load::tests::data::{Place, name, now};
-use crate::load::{CsvSettings, Error, LoadReport, Progress, Result, csv};
+use crate::load::{Error, FileReport, Format, LoadSettings, Progress, Result, What};
 
-async fn load(place: &Place, file: &str, content: &str, table: &str) -> Result<LoadReport> {
+async fn load(place: &Place, file: &str, content: &str, table: &str) -> Result<FileReport> {
     let path = place.file(file, content);
-    csv(&place.lake, CsvSettings::new(path, name(table)), now(), &Arc::default()).await
+    csv(place, settings(path, table), &Arc::default()).await
+}
+
+fn settings(path: PathBuf, table: &str) -> LoadSettings {
+    let csv = What::Files(Format::Csv { delimiter: b',' });
+    LoadSettings { table: Some(name(table)), ..LoadSettings::new(csv, vec![path]) }
+}
+
+async fn csv(place: &Place, settings: LoadSettings, progress: &Arc<Progress>) -> Result<FileReport> {
+    let report = crate::load::load(&place.lake, settings, now(), progress).await?;
+    let [file] = report.files.try_into().expect("one file was named");
+    assert_eq!((file.rows, file.rejected), (report.rows, report.rejected));
+    Ok(file)
 }
 
 #[tokio::test]
@@ -57,16 +70,16 @@ async fn a_repeat_is_recognised_by_content_and_loaded_again_only_on_request() {
     let content = "a,b\n1,2\n3\n";
     let first = load(&place, "x.csv", content, "bronze.x").await.expect("it loads");
     let packed = place.file("renamed.csv.zst", zstd::encode_all(content.as_bytes(), 1).expect("it packs"));
-    let settings = CsvSettings::new(packed, name("bronze.x"));
+    let settings = settings(packed, "bronze.x");
     let progress = Arc::new(Progress::default());
-    let second = csv(&place.lake, settings.clone(), now(), &progress).await.expect("it is recognised");
+    let second = csv(&place, settings.clone(), &progress).await.expect("it is recognised");
     assert!(!first.skipped && second.skipped);
-    assert_eq!((second.rows, second.rejected), (1, 1), "the counts are those of the first load");
+    assert_eq!((second.rows, second.rejected), (0, 0), "nothing was added");
     assert_eq!(progress.bytes(), progress.bytes_total(), "the bar is full");
     assert_eq!(place.lines("bronze.x", &["a"]).await, ["1"]);
 
-    let again = CsvSettings { again: true, ..settings };
-    let third = csv(&place.lake, again, now(), &progress).await.expect("it loads");
+    let again = LoadSettings { again: true, ..settings };
+    let third = csv(&place, again, &progress).await.expect("it loads");
     assert!(!third.skipped);
     assert_eq!(place.lines("bronze.x", &["a"]).await, ["1", "1"]);
     assert_eq!(place.rows("bronze.dead_letters").await.len(), 2);
@@ -92,10 +105,9 @@ async fn a_table_dropped_and_loaded_anew_gets_its_rows() {
 async fn two_loads_of_one_file_at_once_land_it_once() {
     let place = Place::new().await;
     load(&place, "first.csv", "a\n0\n", "bronze.x").await.expect("the table exists by now");
-    let same = CsvSettings::new(place.file("same.csv", "a\n1\n"), name("bronze.x"));
+    let same = settings(place.file("same.csv", "a\n1\n"), "bronze.x");
     let progress = Arc::default();
-    let (one, two) =
-        tokio::join!(load(&place, "x.csv", "a\n1\n", "bronze.x"), csv(&place.lake, same, now(), &progress));
+    let (one, two) = tokio::join!(load(&place, "x.csv", "a\n1\n", "bronze.x"), csv(&place, same, &progress));
     let skipped = [one, two].map(|report| report.expect("it loads").skipped);
     assert_eq!(skipped.iter().filter(|skipped| **skipped).count(), 1);
     assert_eq!(place.lines("bronze.x", &["a"]).await, ["0", "1"]);
@@ -160,7 +172,7 @@ async fn many_batches_arrive_whole_and_in_order() {
 #[tokio::test]
 async fn a_file_that_is_not_there_is_named() {
     let place = Place::new().await;
-    let settings = CsvSettings::new(place.folder().join("nothing.csv"), name("bronze.x"));
-    let error = csv(&place.lake, settings, now(), &Arc::default()).await.expect_err("it is not there");
+    let settings = settings(place.folder().join("nothing.csv"), "bronze.x");
+    let error = csv(&place, settings, &Arc::default()).await.expect_err("it is not there");
     assert!(matches!(&error, Error::Read { path, .. } if path.ends_with("nothing.csv")), "{error}");
 }

@@ -4,36 +4,10 @@
 //! are text (they begin with zeros in parts of the country), money is decimal, times have no zone. Misspelt
 //! column names (`lenght`) are those of the source.
 
-use std::path::{Path, PathBuf};
+use super::SetFile;
+use super::Type::{Double, Long, Money, Text, Time};
 
-use arrow::datatypes::{DataType, TimeUnit};
-use sluice_catalog::TableName;
-
-use super::infer::PRECISION;
-use super::{Error, Result};
-
-/// One file of the data set.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct OlistFile {
-    /// The file's name without `.csv`.
-    pub(super) stem: &'static str,
-    /// The table in namespace bronze.
-    table: &'static str,
-    columns: &'static [(&'static str, Type)],
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Type {
-    Text,
-    Long,
-    Double,
-    Money,
-    Time,
-}
-
-use Type::{Double, Long, Money, Text, Time};
-
-pub(super) const ORDERS: OlistFile = OlistFile {
+pub(in crate::load) const ORDERS: SetFile = SetFile {
     stem: "olist_orders_dataset",
     table: "olist_orders",
     columns: &[
@@ -48,7 +22,7 @@ pub(super) const ORDERS: OlistFile = OlistFile {
     ],
 };
 
-pub(super) const ITEMS: OlistFile = OlistFile {
+pub(in crate::load) const ITEMS: SetFile = SetFile {
     stem: "olist_order_items_dataset",
     table: "olist_order_items",
     columns: &[
@@ -62,7 +36,7 @@ pub(super) const ITEMS: OlistFile = OlistFile {
     ],
 };
 
-pub(super) const PAYMENTS: OlistFile = OlistFile {
+pub(in crate::load) const PAYMENTS: SetFile = SetFile {
     stem: "olist_order_payments_dataset",
     table: "olist_order_payments",
     columns: &[
@@ -75,11 +49,11 @@ pub(super) const PAYMENTS: OlistFile = OlistFile {
 };
 
 /// All files, in the order they are loaded.
-pub(super) const FILES: [OlistFile; 9] = [
+pub(in crate::load) const FILES: [SetFile; 9] = [
     ORDERS,
     ITEMS,
     PAYMENTS,
-    OlistFile {
+    SetFile {
         stem: "olist_order_reviews_dataset",
         table: "olist_order_reviews",
         columns: &[
@@ -92,7 +66,7 @@ pub(super) const FILES: [OlistFile; 9] = [
             ("review_answer_timestamp", Time),
         ],
     },
-    OlistFile {
+    SetFile {
         stem: "olist_customers_dataset",
         table: "olist_customers",
         columns: &[
@@ -103,7 +77,7 @@ pub(super) const FILES: [OlistFile; 9] = [
             ("customer_state", Text),
         ],
     },
-    OlistFile {
+    SetFile {
         stem: "olist_products_dataset",
         table: "olist_products",
         columns: &[
@@ -118,7 +92,7 @@ pub(super) const FILES: [OlistFile; 9] = [
             ("product_width_cm", Long),
         ],
     },
-    OlistFile {
+    SetFile {
         stem: "olist_sellers_dataset",
         table: "olist_sellers",
         columns: &[
@@ -128,7 +102,7 @@ pub(super) const FILES: [OlistFile; 9] = [
             ("seller_state", Text),
         ],
     },
-    OlistFile {
+    SetFile {
         stem: "olist_geolocation_dataset",
         table: "olist_geolocation",
         columns: &[
@@ -139,48 +113,9 @@ pub(super) const FILES: [OlistFile; 9] = [
             ("geolocation_state", Text),
         ],
     },
-    OlistFile {
+    SetFile {
         stem: "product_category_name_translation",
         table: "olist_category_translation",
         columns: &[("product_category_name", Text), ("product_category_name_english", Text)],
     },
 ];
-
-impl OlistFile {
-    pub(super) fn table(&self) -> Result<TableName> {
-        Ok(TableName::new("bronze", self.table)?)
-    }
-
-    pub(super) fn columns(&self) -> Vec<(String, DataType)> {
-        self.columns.iter().map(|(name, kind)| ((*name).to_owned(), kind.arrow())).collect()
-    }
-}
-
-impl Type {
-    fn arrow(self) -> DataType {
-        match self {
-            Text => DataType::Utf8,
-            Long => DataType::Int64,
-            Double => DataType::Float64,
-            Money => DataType::Decimal128(PRECISION, 2),
-            Time => DataType::Timestamp(TimeUnit::Microsecond, None),
-        }
-    }
-}
-
-/// Where each of these files lies in a folder.
-///
-/// # Errors
-/// Names all that are missing.
-pub(super) fn find(folder: &Path, files: &[OlistFile]) -> Result<Vec<(OlistFile, PathBuf)>> {
-    let path = |file: &OlistFile| {
-        let candidates =
-            ["csv", "csv.zst", "csv.gz"].map(|ending| folder.join(format!("{}.{ending}", file.stem)));
-        candidates.into_iter().find(|path| path.is_file())
-    };
-    let missing: Vec<&str> = files.iter().filter(|file| path(file).is_none()).map(|file| file.stem).collect();
-    if !missing.is_empty() {
-        return Err(Error::MissingFiles { folder: folder.to_owned(), missing: missing.join(", ") });
-    }
-    Ok(files.iter().filter_map(|file| Some((*file, path(file)?))).collect())
-}
