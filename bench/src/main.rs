@@ -7,6 +7,7 @@ mod commits;
 mod compaction;
 mod day;
 mod ingest;
+mod load;
 mod query;
 mod usage;
 
@@ -31,6 +32,10 @@ enum Benchmark {
     Compaction(compaction::Arguments),
     /// A day of small commits by an injected clock, with maintenance.
     Day(day::Arguments),
+    /// A CSV file into a table, against a plain reader and writer, and DuckDB.
+    Load(load::Arguments),
+    /// Write files in the shape of the Retail Rocket data set.
+    RetailRocket(load::Generate),
     /// SQL over a table, against plain DataFusion on the same files.
     Query(query::Arguments),
 }
@@ -42,6 +47,8 @@ async fn main() -> ExitCode {
         Benchmark::Commits(arguments) => commits::run(arguments).await,
         Benchmark::Compaction(arguments) => compaction::run(arguments).await,
         Benchmark::Day(arguments) => day::run(arguments).await,
+        Benchmark::Load(arguments) => load::run(arguments).await,
+        Benchmark::RetailRocket(arguments) => load::generate(&arguments),
         Benchmark::Query(arguments) => query::run(arguments).await,
     };
     match result {

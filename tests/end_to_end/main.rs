@@ -31,6 +31,7 @@ mod interop;
 mod judge;
 mod kill_points;
 mod kills;
+mod loads;
 mod matrix;
 mod models;
 mod olist;

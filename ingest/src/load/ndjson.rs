@@ -244,10 +244,13 @@ impl Decoder {
     ) -> Result<Option<RecordBatch>, ArrowError> {
         let decoded = json.decode(raw)?;
         let rejected = decoded.rejects.into_iter();
-        let mut faults: Vec<(u32, Fault)> =
-            rejected.map(|reject| (reject.message, Fault::new(reject.cause.to_string(), reject.text))).collect();
+        let mut faults: Vec<(u32, Fault)> = rejected
+            .map(|reject| (reject.message, Fault::new(reject.cause.to_string(), reject.text)))
+            .collect();
         let mut good = vec![true; decoded.rows.len()];
-        for (column, texts) in self.columns.iter().filter(|column| !column.data_type.is_nested()).zip(decoded.batch.columns()) {
+        for (column, texts) in
+            self.columns.iter().filter(|column| !column.data_type.is_nested()).zip(decoded.batch.columns())
+        {
             for (row, text) in texts.as_string::<i32>().iter().enumerate() {
                 if let Some(text) = text.filter(|text| good[row] && !column.fits_json(text)) {
                     good[row] = false;
