@@ -5,7 +5,10 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::Overrides;
-use crate::{build, demo, doctor, ingest, load, maintain, produce, run, serve, sql, tables, test, topics};
+use crate::{
+    build, compare, demo, doctor, ingest, load, maintain, produce, profile, run, serve, sql, tables, test,
+    topics,
+};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -85,6 +88,10 @@ pub(crate) enum Command {
     Serve(serve::ServeArgs),
     /// Run one SQL statement
     Sql(sql::SqlArgs),
+    /// What is in a table or file: nulls, ranges, duplicates, freshness, volume
+    Profile(profile::ProfileArgs),
+    /// How two tables or files differ: columns, counts, distributions
+    Compare(compare::CompareArgs),
     /// List the tables of the lake
     Tables(tables::TablesArgs),
     /// Check every configured part and say what to do

@@ -7,6 +7,7 @@
 mod broker;
 mod build;
 mod cli;
+mod compare;
 mod config;
 mod demo;
 mod doctor;
@@ -19,11 +20,13 @@ mod maintain;
 mod output;
 mod parts;
 mod produce;
+mod profile;
 mod progress;
 mod run;
 mod serve;
 mod sql;
 mod stop;
+mod subject;
 mod tables;
 mod test;
 mod topics;
@@ -66,6 +69,8 @@ async fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Test(args) => test::run(args, config).await,
         Command::Serve(args) => serve::run(args, config).await,
         Command::Sql(args) => sql::run(args, config).await,
+        Command::Profile(args) => profile::run(args, config).await,
+        Command::Compare(args) => compare::run(args, config).await,
         Command::Tables(args) => tables::run(args, config).await,
         Command::Doctor(args) => doctor::run(args, config).await,
     }

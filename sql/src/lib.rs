@@ -25,6 +25,7 @@ mod maintain;
 mod metadata;
 mod naming;
 mod order;
+pub mod quality;
 mod rules;
 mod scan;
 mod session;

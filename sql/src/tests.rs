@@ -9,6 +9,7 @@ mod deleted;
 mod foreign_schemas;
 mod hostile;
 mod pruning;
+mod quality;
 mod readings;
 mod statements;
 mod streamed;

@@ -37,7 +37,11 @@ fn a_killed_load_goes_on_without_a_row_twice() {
         assert!(before < (ROWS - BAD) as u64, "the kill came too late to say anything");
     }
     let report = lake.succeed(&load).json();
-    assert_eq!(report["rows"].as_u64(), Some((ROWS - BAD) as u64 - before), "only what was missing: {report}");
+    assert_eq!(
+        report["rows"].as_u64(),
+        Some((ROWS - BAD) as u64 - before),
+        "only what was missing: {report}"
+    );
     for figure in ["rejected", "seconds", "rows_per_second"] {
         assert!(report[figure].is_number(), "{report}");
     }
