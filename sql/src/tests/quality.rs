@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use datafusion::arrow::array::TimestampMicrosecondArray;
-use datafusion::arrow::array::{ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray};
+use datafusion::arrow::array::{
+    ArrayRef, BooleanArray, Decimal128Array, Float64Array, Int64Array, RecordBatch, StringArray,
+};
 
 use super::{TestLake, name};
 use crate::quality::{Subject, Verdict, compare, comparison_page, profile, profile_page};
@@ -29,6 +31,14 @@ fn rows(first: i64, count: i64, split: i64) -> RecordBatch {
                     .with_timezone("UTC"),
             ),
         ),
+        (
+            "price",
+            Arc::new(
+                Decimal128Array::from_iter_values(ids().map(i128::from))
+                    .with_precision_and_scale(18, 2)
+                    .unwrap(),
+            ),
+        ),
     ];
     RecordBatch::try_from_iter(columns).unwrap()
 }
@@ -49,7 +59,7 @@ async fn a_profile_counts_what_is_there() {
     let profile = profile(&subject, chrono::DateTime::UNIX_EPOCH).await.unwrap();
     assert_eq!((profile.rows, profile.duplicates), (1200, Some(100)));
     assert_eq!(profile.volume.commits.iter().map(|(_, rows)| *rows).collect::<Vec<_>>(), [1000, 200]);
-    let [id, amount, kind, ok, at] = profile.columns.as_slice() else { panic!("{profile:?}") };
+    let [id, amount, kind, ok, at, price] = profile.columns.as_slice() else { panic!("{profile:?}") };
     assert_eq!((id.nulls, id.min.as_deref(), id.max.as_deref()), (0, Some("0"), Some("1099")));
     assert!(id.distinct.is_some_and(|distinct| (1050..1150).contains(&distinct)), "{id:?}");
     assert_eq!((id.bars.len(), id.bars.iter().map(|bar| bar.rows).sum::<u64>()), (24, 1200));
@@ -58,11 +68,13 @@ async fn a_profile_counts_what_is_there() {
     assert!(low < middle && middle < high && (270.0..310.0).contains(&middle), "{amount:?}");
     assert_eq!(kind.distinct, Some(2));
     let labels: Vec<_> = kind.bars.iter().map(|bar| (bar.label.as_str(), bar.rows)).collect();
-    assert_eq!(labels, [("a", 770), ("b", 430)]);
+    assert_eq!(labels, [("a", 840), ("b", 360)]);
     assert_eq!((ok.distinct, ok.bars[0].rows), (Some(2), 600));
     assert!(at.min.as_deref().unwrap().starts_with("1970-01-01T00:00:00") && at.bars.len() == 24, "{at:?}");
+    assert!(price.distinct.is_some_and(|distinct| (1050..1150).contains(&distinct)), "{price:?}");
+    assert_eq!((price.min.as_deref(), price.max.as_deref()), (Some("0.00"), Some("10.99")));
     let page = profile_page(&profile);
-    assert_eq!(page.matches("<section").count(), 5);
+    assert_eq!(page.matches("<section").count(), 6);
 }
 
 #[tokio::test]
@@ -109,5 +121,5 @@ async fn a_comparison_tells_same_from_changed() {
     let expected: f64 = p.iter().zip(q).map(|(p, q)| (p - q) * (p / q).ln()).sum();
     assert!((column("kind").value.unwrap() - expected).abs() < 1e-9);
     let page = comparison_page(&changed);
-    assert!(page.contains("Columns that differ") && page.matches("<section").count() == 4, "{page}");
+    assert!(page.contains("Columns that differ") && page.matches("<section").count() == 5, "{page}");
 }
