@@ -110,6 +110,21 @@ pub(crate) struct IngestConfig {
     pub(crate) commit_interval: Duration,
     pub(crate) commit_bytes: ByteSize,
     pub(crate) memory: ByteSize,
+    pub(crate) registry: RegistryConfig,
+}
+
+/// `[ingest.registry]`: the schema registry of Avro and Protobuf topics.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct RegistryConfig {
+    /// Its address, before `/schemas` and `/subjects`.
+    pub(crate) url: Option<String>,
+    /// The name to sign in with.
+    pub(crate) user: Option<String>,
+    /// A file whose first line is the password of that name.
+    pub(crate) password_file: Option<PathBuf>,
+    /// A file whose first line is a bearer token.
+    pub(crate) token_file: Option<PathBuf>,
 }
 
 impl Default for IngestConfig {
@@ -118,6 +133,7 @@ impl Default for IngestConfig {
             commit_interval: Duration::from_secs(10),
             commit_bytes: ByteSize::mib(256),
             memory: ByteSize::gib(1),
+            registry: RegistryConfig::default(),
         }
     }
 }

@@ -107,6 +107,7 @@ pub(crate) fn settings(config: &Config, only: &[String]) -> Result<IngestSetting
     settings.commit_interval = config.ingest.commit_interval;
     settings.commit_bytes = config.ingest.commit_bytes.as_u64() as usize;
     settings.memory_budget = config.ingest.memory.as_u64() as usize;
+    settings.registry = config.registry_settings()?;
     Ok(settings)
 }
 

@@ -105,6 +105,37 @@ pub enum Error {
         /// The error of one of them.
         last: String,
     },
+    /// A topic whose schemas are in a registry, and no registry.
+    #[error(
+        "topic `{topic}` needs a schema registry and none is configured\n  set ingest.registry.url, or \
+         SLUICE_INGEST_REGISTRY_URL"
+    )]
+    NoRegistry {
+        /// The topic.
+        topic: String,
+    },
+    /// The schema registry refused or did not answer.
+    #[error("cannot {action} the schema registry at {url}: {cause}\n  {remedy}")]
+    Registry {
+        /// What was being done.
+        action: &'static str,
+        /// The registry.
+        url: String,
+        /// What it said.
+        cause: String,
+        /// What to do.
+        remedy: &'static str,
+        /// Whether it may answer later.
+        transient: bool,
+    },
+    /// A schema that cannot be used.
+    #[error("{subject} cannot be used: {fact}\n  correct the schema in the registry")]
+    Schema {
+        /// Which schema.
+        subject: String,
+        /// What is wrong with it.
+        fact: String,
+    },
     /// Columns could not be put together; never the fault of a message.
     #[error("cannot build columns: {0}\n  report this with the log; nothing uncommitted was landed")]
     Columns(arrow::error::ArrowError),
@@ -140,6 +171,7 @@ impl Error {
             // Lost too many races, or nobody knows whether it landed: the tables tell the next session.
             Self::Lake(error) if matches!(**error, Lake::Contended { .. } | Lake::Unresolved { .. }) => true,
             Self::Lake(error) => error.is_transient(),
+            Self::Registry { transient, .. } => *transient,
             Self::Kafka { source, .. } => source.rdkafka_error_code().is_some_and(|code| {
                 use rdkafka::types::RDKafkaErrorCode as Code;
                 matches!(

@@ -9,7 +9,7 @@ use object_store::ObjectStoreExt;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use sluice_catalog::{CatalogSettings, Lake, LakeSettings, S3Settings, TableName, TableSnapshot};
 
-use crate::topics::{Column, Kind, Required, Route, Topic};
+use crate::topics::{Column, Format, Kind, Required, Route, SchemaPolicy, Topic};
 
 pub(crate) fn name(text: &str) -> TableName {
     text.parse().unwrap()
@@ -38,6 +38,7 @@ pub(crate) fn events() -> Topic {
         table: name(table),
         event_types: types.iter().map(|name| (*name).to_owned()).collect(),
         columns,
+        policy: SchemaPolicy::Ignore,
         partition_by: Vec::new(),
     };
     topic(
@@ -53,12 +54,19 @@ pub(crate) fn events() -> Topic {
 pub(crate) fn plain(topic_name: &str, table: &str) -> Topic {
     let columns =
         vec![column("event_id", Kind::String, Required::Always), column("n", Kind::Int, Required::Never)];
-    let route = Route { table: name(table), event_types: Vec::new(), columns, partition_by: Vec::new() };
+    let route = Route {
+        table: name(table),
+        event_types: Vec::new(),
+        columns,
+        policy: SchemaPolicy::Ignore,
+        partition_by: Vec::new(),
+    };
     topic(topic_name, vec![route])
 }
 
 fn topic(name: &str, routes: Vec<Route>) -> Topic {
-    Topic { name: name.to_owned(), partitions: 1, replication: 1, config: BTreeMap::new(), routes }
+    let (config, format) = (BTreeMap::new(), Format::Json);
+    Topic { name: name.to_owned(), partitions: 1, replication: 1, config, format, routes }
 }
 
 /// A lake in memory, with its catalog in the folder.

@@ -2,8 +2,9 @@
 //!
 //! ```text
 //! source -> decode -> route -> land -> Lake::commit        (pipeline wires them, one session at a time)
-//! (poll)    (JSON)   (tables,  (files, offsets)
-//!                     reject)   '-> tail: readable before the commit
+//! (poll)   (columns)  (tables,  (files, offsets)
+//!              ^       reject)   '-> tail: readable before the commit
+//!           registry
 //! ```
 //!
 //! Invariants:
@@ -15,6 +16,7 @@
 pub mod kafka;
 pub mod load;
 pub mod produce;
+pub mod registry;
 pub mod topics;
 
 mod broker;

@@ -20,10 +20,12 @@ use uuid::Uuid;
 pub use self::catch_up::catch_up;
 use self::session::End;
 use crate::budget::Budget;
+use crate::decode::Decoder;
 use crate::error::{Error, Result};
 use crate::kafka::KafkaSettings;
 use crate::plan::Plan;
 use crate::progress::Progress;
+use crate::registry::{Lookup, Patience, Registry, RegistrySettings};
 use crate::source::probe::Probe;
 use crate::tail::Tail;
 use crate::topics::Topic;
@@ -52,6 +54,8 @@ pub struct IngestSettings {
     pub writer: WriterSettings,
     /// Threads that decode (default: as many as there are cores).
     pub decode_threads: usize,
+    /// Where the schemas of Avro and Protobuf topics are.
+    pub registry: Option<RegistrySettings>,
     /// When landing stops rather than drain a topic into the dead letters; `None` for never.
     pub dead_letter_limit: Option<DeadLetterLimit>,
     /// Where rows stay readable until their commit (default: nowhere).
@@ -82,6 +86,7 @@ impl IngestSettings {
             memory_budget: 1 << 30,
             writer: WriterSettings::default(),
             decode_threads: std::thread::available_parallelism().map_or(1, usize::from),
+            registry: None,
             dead_letter_limit: Some(DeadLetterLimit { messages: 1000, share: 0.5 }),
             tail: None,
         }
@@ -115,6 +120,8 @@ struct Shared {
     progress: Arc<Progress>,
     probe: Arc<Probe>,
     cluster: String,
+    /// Schemas outlive sessions.
+    schemas: Option<Arc<Lookup>>,
 }
 
 /// Lands the events of all topics until `stop` is cancelled; then commits what was read, leaves the group
@@ -131,10 +138,17 @@ pub async fn run(
 ) -> Result<Report> {
     let began = Instant::now();
     let plan = Arc::new(Plan::new(&settings.topics, settings.dead_letters.clone())?);
+    let schemas = match &settings.registry {
+        Some(registry) => Some(Arc::new(Lookup::new(Registry::new(registry)?, Patience::default()))),
+        None => None,
+    };
+    for topic in &plan.topics {
+        Decoder::new(topic, schemas.as_ref())?; // Says before anything is read that a registry is missing.
+    }
     let settings = Arc::new(settings);
     let (probe, cluster) = ask_kafka(Arc::clone(&plan), Arc::clone(&settings)).await?;
     tables::create(&lake, &plan).await?;
-    let shared = Shared { lake, plan, settings, progress, probe, cluster };
+    let shared = Shared { lake, plan, settings, progress, probe, cluster, schemas };
     let mut pause = PAUSE_MIN;
     loop {
         let commits = shared.progress.commits();

@@ -4,12 +4,12 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef, TimeUnit};
 use sluice_catalog::{PartitionBy, TableName};
 
 use crate::error::{Error, Result};
 use crate::reject;
-use crate::topics::{Column, Kind, Required, Topic};
+use crate::topics::{Format, REST_COLUMN, Required, SchemaPolicy, Topic};
 
 /// The field by which events are told apart.
 pub(crate) const EVENT_TYPE: &str = "event_type";
@@ -26,10 +26,11 @@ pub(crate) struct Plan {
 #[derive(Debug)]
 pub(crate) struct TopicPlan {
     pub(crate) name: String,
-    /// The fields that any route needs, all decoded as text; kinds are parsed per route.
+    pub(crate) format: Format,
+    /// The fields that any route needs, for formats without types: text, or text inside of nested types.
     pub(crate) fields: SchemaRef,
-    /// Index of the field `event_type`, when a route or a requirement asks for it.
-    pub(crate) event_type: Option<usize>,
+    /// Whether a route or a requirement asks for the field `event_type`.
+    pub(crate) by_type: bool,
     pub(crate) routes: Vec<RoutePlan>,
     /// Every table that keeps offsets of this topic: those of its routes and the dead letters.
     pub(crate) tables: Vec<usize>,
@@ -41,16 +42,15 @@ pub(crate) struct RoutePlan {
     /// Empty: every event that no other route names.
     pub(crate) event_types: Vec<String>,
     pub(crate) columns: Vec<ColumnPlan>,
+    pub(crate) policy: SchemaPolicy,
     /// The table's columns, the source columns last.
     pub(crate) schema: SchemaRef,
 }
 
 #[derive(Debug)]
 pub(crate) struct ColumnPlan {
-    /// Index into the topic's fields.
-    pub(crate) field: usize,
     pub(crate) name: String,
-    pub(crate) kind: Kind,
+    pub(crate) data_type: DataType,
     pub(crate) required: Required,
 }
 
@@ -78,44 +78,32 @@ impl Plan {
     }
 
     fn topic(&mut self, topic: &Topic) -> Result<TopicPlan> {
-        let mut names: Vec<String> = Vec::new();
-        let mut field = |name: &str| match names.iter().position(|known| known == name) {
-            Some(index) => index,
-            None => {
-                names.push(name.to_owned());
-                names.len() - 1
-            }
-        };
         let mut routes = Vec::new();
         for route in &topic.routes {
             let columns = route.columns.iter().map(|column| ColumnPlan {
-                field: field(&column.name),
                 name: column.name.clone(),
-                kind: column.kind,
+                data_type: column.kind.data_type(),
                 required: column.required.clone(),
             });
             let columns: Vec<_> = columns.collect();
-            let schema = table_schema(&route.columns);
+            let schema = table_schema(&columns, route.policy);
             let table = self.table(topic, &route.table, &schema, &route.partition_by)?;
-            routes.push(RoutePlan { table, event_types: route.event_types.clone(), columns, schema });
+            let (event_types, policy) = (route.event_types.clone(), route.policy);
+            routes.push(RoutePlan { table, event_types, columns, policy, schema });
         }
         let by_type = routes.iter().any(|route| {
             !route.event_types.is_empty()
                 || route.columns.iter().any(|column| matches!(column.required, Required::For(_)))
         });
-        let event_type = by_type.then(|| field(EVENT_TYPE));
-        if names.is_empty() {
-            names.push(EVENT_TYPE.to_owned()); // The decoder needs a column to count rows by.
-        }
+        let fields = text_fields(&topic.name, &routes, by_type)?;
         // An event goes to the first route that names its type, so the route that takes the rest is last.
         routes.sort_by_key(|route| route.event_types.is_empty());
         let mut tables: Vec<usize> = routes.iter().map(|route| route.table).collect();
         tables.push(self.dead_letters);
         tables.sort_unstable();
         tables.dedup();
-        let fields = names.iter().map(|name| Field::new(name, DataType::Utf8, true));
-        let fields = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
-        Ok(TopicPlan { name: topic.name.clone(), fields, event_type, routes, tables })
+        let (name, format) = (topic.name.clone(), topic.format.clone());
+        Ok(TopicPlan { name, format, fields, by_type, routes, tables })
     }
 
     fn table(
@@ -144,17 +132,62 @@ impl Plan {
     }
 }
 
-/// The Arrow type in which a kind lands.
-pub(crate) fn data_type(kind: Kind) -> DataType {
-    match kind {
-        Kind::String => DataType::Utf8,
-        Kind::Int => DataType::Int32,
-        Kind::Long => DataType::Int64,
-        Kind::Double => DataType::Float64,
-        Kind::Boolean => DataType::Boolean,
-        Kind::Decimal(precision, scale) => DataType::Decimal128(precision, scale),
-        Kind::TimestampMillis => timestamp(),
+/// The fields that the routes of a topic need, as text.
+fn text_fields(topic: &str, routes: &[RoutePlan], by_type: bool) -> Result<SchemaRef> {
+    let mut fields: Vec<Field> = Vec::new();
+    for column in routes.iter().flat_map(|route| &route.columns) {
+        let text = as_text(&column.data_type);
+        let Some(known) = fields.iter_mut().find(|field| *field.name() == column.name) else {
+            fields.push(Field::new(&column.name, text, true));
+            continue;
+        };
+        let Some(both) = merged(known.data_type(), &text) else {
+            return Err(Error::Topics {
+                topic: topic.to_owned(),
+                fact: format!("its routes do not agree whether `{}` is nested, and how", column.name),
+                remedy: "give the column the same struct, list or map in each route",
+            });
+        };
+        *known = Field::new(&column.name, both, true);
     }
+    if (by_type || fields.is_empty()) && !fields.iter().any(|field| field.name() == EVENT_TYPE) {
+        fields.push(Field::new(EVENT_TYPE, DataType::Utf8, true)); // A decoder needs a column to count rows by.
+    }
+    Ok(Arc::new(Schema::new(fields)))
+}
+
+/// The type in which a format without types decodes a value of `data_type`.
+fn as_text(data_type: &DataType) -> DataType {
+    let inside = |field: &Field| Field::new(field.name(), as_text(field.data_type()), field.is_nullable());
+    match data_type {
+        DataType::Struct(fields) => DataType::Struct(fields.iter().map(|field| inside(field)).collect()),
+        DataType::List(element) => DataType::List(Arc::new(inside(element))),
+        DataType::Map(entries, sorted) => DataType::Map(Arc::new(inside(entries)), *sorted),
+        _ => DataType::Utf8,
+    }
+}
+
+/// The type that has the fields of both.
+fn merged(one: &DataType, other: &DataType) -> Option<DataType> {
+    let both = |one: &FieldRef, other: &FieldRef| {
+        let data_type = merged(one.data_type(), other.data_type())?;
+        Some(Arc::new(one.as_ref().clone().with_data_type(data_type)))
+    };
+    Some(match (one, other) {
+        (DataType::Struct(one), DataType::Struct(other)) => {
+            let mut fields: Vec<FieldRef> = one.iter().map(Arc::clone).collect();
+            for field in other {
+                match fields.iter_mut().find(|known| known.name() == field.name()) {
+                    Some(known) => *known = both(known, field)?,
+                    None => fields.push(Arc::clone(field)),
+                }
+            }
+            DataType::Struct(fields.into())
+        }
+        (DataType::List(one), DataType::List(other)) => DataType::List(both(one, other)?),
+        (DataType::Map(one, sorted), DataType::Map(other, _)) => DataType::Map(both(one, other)?, *sorted),
+        (one, other) => return (one == other).then(|| one.clone()),
+    })
 }
 
 /// The type of every landed timestamp.
@@ -174,7 +207,12 @@ pub(crate) fn source_fields() -> [Field; 4] {
 
 /// The schema of a landed table. Event columns are nullable even when required, so that a requirement
 /// can be dropped later without changing the table.
-fn table_schema(columns: &[Column]) -> SchemaRef {
-    let columns = columns.iter().map(|column| Field::new(&column.name, data_type(column.kind), true));
-    Arc::new(Schema::new(columns.chain(source_fields()).collect::<Vec<_>>()))
+fn table_schema(columns: &[ColumnPlan], policy: SchemaPolicy) -> SchemaRef {
+    let mut fields: Vec<Field> =
+        columns.iter().map(|column| Field::new(&column.name, column.data_type.clone(), true)).collect();
+    if policy == SchemaPolicy::Keep {
+        fields.push(Field::new(REST_COLUMN, DataType::Utf8, true));
+    }
+    fields.extend(source_fields());
+    Arc::new(Schema::new(fields))
 }

@@ -28,6 +28,10 @@ pub(crate) enum Cause {
     WrongType,
     MissingField,
     UnknownEventType,
+    NotFramed,
+    UnknownSchema,
+    Schema,
+    UnknownField,
 }
 
 impl fmt::Display for Cause {
@@ -43,6 +47,10 @@ impl fmt::Display for Cause {
             Self::WrongType => "wrong_type",
             Self::MissingField => "missing_field",
             Self::UnknownEventType => "unknown_event_type",
+            Self::NotFramed => "not_framed",
+            Self::UnknownSchema => "unknown_schema",
+            Self::Schema => "schema",
+            Self::UnknownField => "unknown_field",
         })
     }
 }

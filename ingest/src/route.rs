@@ -9,15 +9,16 @@ use std::sync::Arc;
 
 use arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, Int32Array, Int64Array, StringArray, TimestampMicrosecondArray,
-    UInt32Array,
+    UInt32Array, new_null_array,
 };
 use arrow::compute::kernels::cmp::eq;
-use arrow::compute::{and, filter, is_null, or, take_record_batch};
+use arrow::compute::{and, concat_batches, filter, is_null, or, take_record_batch};
+use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 
-use crate::decode::{Decoded, exact};
-use crate::plan::{Plan, RoutePlan, TopicPlan};
+use crate::decode::{Decoded, fit};
+use crate::plan::{EVENT_TYPE, Plan, RoutePlan, TopicPlan};
 use crate::reject::{self, Cause, Reject};
 use crate::source::raw::RawBatch;
 use crate::topics::Required;
@@ -40,18 +41,29 @@ struct Share {
     messages: Vec<u32>,
 }
 
-/// Splits a decoded batch into rows of tables and dead letters.
-pub(crate) fn route(plan: &Plan, raw: &RawBatch, decoded: Decoded) -> Result<Routed, ArrowError> {
+/// Splits decoded batches into rows of tables and dead letters.
+pub(crate) fn route(plan: &Plan, raw: &RawBatch, decoded: Vec<Decoded>) -> Result<Routed, ArrowError> {
     let topic = &plan.topics[raw.topic];
-    let mut rejects = decoded.rejects;
-    let shares = share(topic, decoded.batch, decoded.rows, &mut rejects)?;
-    let mut routed = Routed::default();
-    for (route, share) in topic.routes.iter().zip(shares) {
-        let Some(share) = share else { continue };
-        let batch = land(topic, route, raw, &share, &mut rejects)?;
-        if batch.num_rows() > 0 {
-            routed.tables.push((route.table, batch));
+    let mut rejects = Vec::new();
+    let mut tables: BTreeMap<usize, Vec<RecordBatch>> = BTreeMap::new();
+    for piece in decoded {
+        rejects.extend(piece.rejects);
+        let shares = share(topic, piece.batch, piece.rows, &mut rejects)?;
+        for (route, share) in topic.routes.iter().zip(shares) {
+            let Some(share) = share else { continue };
+            let batch = land(topic, route, raw, &share, &mut rejects)?;
+            if batch.num_rows() > 0 {
+                tables.entry(route.table).or_default().push(batch);
+            }
         }
+    }
+    let mut routed = Routed::default();
+    for (table, batches) in tables {
+        let batch = match batches.as_slice() {
+            [only] => only.clone(),
+            several => concat_batches(several[0].schema_ref(), several)?,
+        };
+        routed.tables.push((table, batch));
     }
     if let Some(first) = rejects.first() {
         routed.rejected = rejects.len() as u64;
@@ -69,10 +81,10 @@ fn share(
     rejects: &mut Vec<Reject>,
 ) -> Result<Vec<Option<Share>>, ArrowError> {
     let takes_all = matches!(topic.routes.as_slice(), [only] if only.event_types.is_empty());
-    let (false, Some(event_type)) = (takes_all, topic.event_type) else {
+    if takes_all || !topic.by_type {
         return Ok(vec![Some(Share { batch, messages })]);
-    };
-    let types = batch.column(event_type).as_string::<i32>();
+    }
+    let types = event_types(&batch)?;
     let rest = topic.routes.iter().position(|route| route.event_types.is_empty());
     let mut rows: Vec<Vec<u32>> = vec![Vec::new(); topic.routes.len()];
     for (row, event_type) in types.iter().enumerate() {
@@ -106,6 +118,15 @@ fn share(
     shares.collect()
 }
 
+/// The event type of each row; null where the field is missing or of another kind.
+fn event_types(batch: &RecordBatch) -> Result<StringArray, ArrowError> {
+    let Some(column) = batch.column_by_name(EVENT_TYPE) else {
+        return Ok(StringArray::new_null(batch.num_rows()));
+    };
+    let (texts, _) = fit::column(column, &DataType::Utf8)?;
+    Ok(texts.as_string().clone())
+}
+
 /// Parses and checks the rows of a route; those that pass become rows of its table.
 fn land(
     topic: &TopicPlan,
@@ -115,11 +136,16 @@ fn land(
     rejects: &mut Vec<Reject>,
 ) -> Result<RecordBatch, ArrowError> {
     let mut bad: BTreeMap<u32, Reject> = BTreeMap::new();
-    let types = topic.event_type.map(|index| share.batch.column(index).as_string::<i32>());
+    let types = if topic.by_type { Some(event_types(&share.batch)?) } else { None };
     let mut columns = Vec::with_capacity(route.columns.len() + 4);
     for column in &route.columns {
-        let texts = share.batch.column(column.field).as_string::<i32>();
-        if let Some(missing) = missing(&column.required, texts, types)? {
+        let (array, misfits) = match share.batch.column_by_name(&column.name) {
+            Some(decoded) => fit::column(decoded, &column.data_type)?,
+            None => (new_null_array(&column.data_type, share.messages.len()), Vec::new()),
+        };
+        // What does not fit may be null here, and is there all the same.
+        let given = share.batch.column_by_name(&column.name).unwrap_or(&array);
+        if let Some(missing) = missing(&column.required, given, types.as_ref())? {
             for row in missing.values().set_indices() {
                 let message = share.messages[row];
                 bad.entry(row as u32)
@@ -130,7 +156,7 @@ fn land(
                     });
             }
         }
-        columns.push(exact::column(column.kind, texts)?);
+        columns.push((array, misfits));
     }
     let mut arrays: Vec<ArrayRef> = Vec::with_capacity(columns.len() + 4);
     for (column, (array, misfits)) in route.columns.iter().zip(columns) {
@@ -160,17 +186,17 @@ fn land(
 /// The rows that lack a required field; `None` when all have it.
 fn missing(
     required: &Required,
-    texts: &StringArray,
+    values: &ArrayRef,
     types: Option<&StringArray>,
 ) -> Result<Option<BooleanArray>, ArrowError> {
-    if texts.null_count() == 0 {
+    if values.logical_null_count() == 0 {
         return Ok(None);
     }
     match (required, types) {
         (Required::Never, _) | (Required::For(_), None) => Ok(None),
-        (Required::Always, _) => Ok(Some(is_null(texts)?)),
+        (Required::Always, _) => Ok(Some(is_null(values)?)),
         (Required::For(names), Some(types)) => {
-            let mut concerned = BooleanArray::from(vec![false; texts.len()]);
+            let mut concerned = BooleanArray::from(vec![false; values.len()]);
             for name in names {
                 let same = eq(types, &StringArray::new_scalar(name))?;
                 let same = match same.nulls() {
@@ -179,7 +205,7 @@ fn missing(
                 };
                 concerned = or(&concerned, &same)?;
             }
-            Ok(Some(and(&concerned, &is_null(texts)?)?))
+            Ok(Some(and(&concerned, &is_null(values)?)?))
         }
     }
 }

@@ -17,20 +17,30 @@ mod apply;
 mod check;
 mod error;
 mod file;
+mod format;
+mod kind;
 
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use sluice_catalog::{PartitionBy, TableName};
 
 pub use apply::{Applied, Difference, Listed, Outcome, apply, list};
 pub use error::{Error, Result};
+pub use format::{CsvFormat, Format, SchemaPolicy};
+pub use kind::Kind;
+pub(crate) use kind::map_of;
 
 /// Columns that every landed table has besides those of its events.
 pub const RESERVED_COLUMNS: [&str; 4] = ["_src_topic", "_src_partition", "_src_offset", "_ingested_at"];
+
+/// The column that takes what a table has no column for, under [`SchemaPolicy::Keep`].
+pub const REST_COLUMN: &str = "_rest";
+
+/// The one field of [`Format::Text`].
+pub const TEXT_FIELD: &str = "line";
 
 const SHOP: &str = include_str!("../topics.yaml");
 const OLIST: &str = include_str!("../topics-olist.yaml");
@@ -53,6 +63,8 @@ pub struct Topic {
     pub replication: i32,
     /// Topic configuration by Kafka's names: `retention.ms`, `compression.type`, `max.message.bytes`.
     pub config: BTreeMap<String, String>,
+    /// How its messages are written.
+    pub format: Format,
     /// Where its events land; empty for topics that Sluice only writes to.
     pub routes: Vec<Route>,
 }
@@ -64,8 +76,10 @@ pub struct Route {
     pub table: TableName,
     /// Values of the field `event_type` that belong here; empty for all that no other route names.
     pub event_types: Vec<String>,
-    /// The columns, in table order; fields of an event that are not listed are ignored.
+    /// The columns, in table order.
     pub columns: Vec<Column>,
+    /// What happens to fields that the table does not have.
+    pub policy: SchemaPolicy,
     /// Hidden partitioning of the table.
     pub partition_by: Vec<PartitionBy>,
 }
@@ -90,25 +104,6 @@ pub enum Required {
     Always,
     /// Those with one of these event types.
     For(Vec<String>),
-}
-
-/// The types of event fields.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// Text.
-    String,
-    /// 32-bit integer; a fraction or an overflow is a dead letter.
-    Int,
-    /// 64-bit integer; a fraction or an overflow is a dead letter.
-    Long,
-    /// 64-bit floating point.
-    Double,
-    /// `true` or `false`.
-    Boolean,
-    /// Exact decimal (precision, scale); more digits than the scale holds are a dead letter.
-    Decimal(u8, i8),
-    /// Milliseconds since 1970-01-01 UTC, landed as a timestamp with time zone in microseconds.
-    TimestampMillis,
 }
 
 impl Topics {
@@ -149,18 +144,4 @@ impl Topics {
 #[expect(clippy::expect_used, reason = "the text is compiled in, and a test parses it")]
 fn built_in(yaml: &str) -> Topics {
     Topics::parse(yaml).expect("the built-in topics file is valid")
-}
-
-impl fmt::Display for Kind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::String => f.write_str("string"),
-            Self::Int => f.write_str("int"),
-            Self::Long => f.write_str("long"),
-            Self::Double => f.write_str("double"),
-            Self::Boolean => f.write_str("boolean"),
-            Self::Decimal(precision, scale) => write!(f, "decimal({precision},{scale})"),
-            Self::TimestampMillis => f.write_str("timestamp_ms"),
-        }
-    }
 }

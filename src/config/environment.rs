@@ -16,6 +16,8 @@ const OTHERS: &[&str] = &[
     "SLUICE_TOKENS",
     "SLUICE_REST_TOKEN",
     "SLUICE_REST_CREDENTIAL",
+    "SLUICE_REGISTRY_PASSWORD",
+    "SLUICE_REGISTRY_TOKEN",
 ];
 /// Keys that are not text in TOML.
 const NUMBERS: &[&str] = &["models.threads", "query.threads", "maintain.max_snapshots"];

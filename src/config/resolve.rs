@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use sluice_catalog::maintain::Policy;
 use sluice_catalog::{CatalogSettings, LakeSettings, PostgresSettings, RestSettings, S3Settings, Secret};
-use sluice_ingest::{KafkaSettings, topics::Topics};
+use sluice_ingest::KafkaSettings;
+use sluice_ingest::registry::{Credential, RegistrySettings};
+use sluice_ingest::topics::Topics;
 use sluice_query::{IcebergSettings, ReaderKeys};
 use toml::Table;
 
@@ -106,13 +108,33 @@ impl Config {
         }
     }
 
+    /// The schema registry, if one is configured; its secrets come from files that keys name, else from
+    /// `SLUICE_REGISTRY_PASSWORD` and `SLUICE_REGISTRY_TOKEN`.
+    pub(crate) fn registry_settings(&self) -> Result<Option<RegistrySettings>, Failure> {
+        let registry = &self.ingest.registry;
+        let Some(url) = registry.url.clone() else { return Ok(None) };
+        let password =
+            secret("ingest.registry.password_file", &registry.password_file, "SLUICE_REGISTRY_PASSWORD")?;
+        let token = secret("ingest.registry.token_file", &registry.token_file, "SLUICE_REGISTRY_TOKEN")?;
+        let credential = match (&registry.user, password, token) {
+            (None, None, None) => Credential::None,
+            (Some(user), Some(password), None) => {
+                Credential::Basic { user: user.clone(), password: Secret::new(password) }
+            }
+            (None, None, Some(token)) => Credential::Bearer(Secret::new(token)),
+            _ => {
+                return Err(Failure::usage(
+                    "the credential of the schema registry is incomplete, or there are two",
+                )
+                .hint("set ingest.registry.user with a password, or a token, or none of them"));
+            }
+        };
+        Ok(Some(RegistrySettings { url, credential }))
+    }
+
     /// Secrets come from files that keys name, else from `SLUICE_REST_TOKEN` and `SLUICE_REST_CREDENTIAL`.
     fn rest_settings(&self, uri: &str) -> Result<CatalogSettings, Failure> {
         let rest = &self.lake.rest;
-        let secret = |key: &str, file: &Option<PathBuf>, variable: &str| match file {
-            Some(path) => read_secret(key, path).map(Some),
-            None => Ok(std::env::var(variable).ok()),
-        };
         let token = secret("lake.rest.token_file", &rest.token_file, "SLUICE_REST_TOKEN")?;
         let credential =
             secret("lake.rest.credential_file", &rest.credential_file, "SLUICE_REST_CREDENTIAL")?;
@@ -228,6 +250,14 @@ fn warehouse_url(warehouse: &str) -> Result<String, Failure> {
         return Ok(warehouse.to_owned());
     }
     Ok(format!("file://{}", std::path::absolute(warehouse)?.display()))
+}
+
+/// The secret in the file that a key names, else in a variable.
+fn secret(key: &str, file: &Option<PathBuf>, variable: &str) -> Result<Option<String>, Failure> {
+    match file {
+        Some(path) => read_secret(key, path).map(Some),
+        None => Ok(std::env::var(variable).ok()),
+    }
 }
 
 fn read_secret(key: &str, path: &Path) -> Result<String, Failure> {

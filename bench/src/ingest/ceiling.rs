@@ -130,13 +130,10 @@ fn schema(topic: &Topic) -> SchemaRef {
         if fields.iter().any(|field| *field.name() == column.name) {
             continue;
         }
-        let kind = match column.kind {
-            Kind::String => DataType::Utf8,
-            Kind::Int => DataType::Int32,
-            Kind::Long | Kind::TimestampMillis => DataType::Int64,
-            Kind::Double => DataType::Float64,
-            Kind::Boolean => DataType::Boolean,
-            Kind::Decimal(precision, scale) => DataType::Decimal128(precision, scale),
+        // The decoder of the ceiling would take milliseconds for microseconds.
+        let kind = match &column.kind {
+            Kind::TimestampMillis => DataType::Int64,
+            kind => kind.data_type(),
         };
         fields.push(Field::new(&column.name, kind, true));
     }

@@ -11,46 +11,61 @@ use arrow::array::{
     TimestampMicrosecondArray,
 };
 use arrow::buffer::{BooleanBuffer, ScalarBuffer};
-use arrow::datatypes::{Float64Type, Int32Type, Int64Type};
+use arrow::compute::{CastOptions, cast_with_options};
+use arrow::datatypes::{DataType, Float64Type, Int32Type, Int64Type, TimeUnit};
 use arrow::error::ArrowError;
 
-use crate::topics::Kind;
-
 /// 0001-01-01 and 9999-12-31T23:59:59.999 in milliseconds: what every engine can show.
-const MILLIS: std::ops::RangeInclusive<i64> = -62_135_596_800_000..=253_402_300_799_999;
+pub(super) const MILLIS: std::ops::RangeInclusive<i64> = -62_135_596_800_000..=253_402_300_799_999;
 const SHOWN_MAX: usize = 64;
 
 /// A value that does not fit: its row, and what is wrong.
 pub(crate) type Misfit = (u32, String);
 
-/// The column of `kind`, and the rows whose text does not fit it.
-pub(crate) fn column(kind: Kind, texts: &StringArray) -> Result<(ArrayRef, Vec<Misfit>), ArrowError> {
+/// The column of type `target`, and the rows whose text does not fit it.
+pub(crate) fn column(target: &DataType, texts: &StringArray) -> Result<(ArrayRef, Vec<Misfit>), ArrowError> {
     let mut misfits = Vec::new();
-    let array: ArrayRef = match kind {
-        Kind::String => Arc::new(texts.clone()),
-        Kind::Int => Arc::new(parse::<Int32Type>(texts, &mut misfits, |text| {
+    let array: ArrayRef = match target {
+        DataType::Utf8 => Arc::new(texts.clone()),
+        DataType::Int32 => Arc::new(parse::<Int32Type>(texts, &mut misfits, |text| {
             let value = integer(text, "a 32-bit integer")?;
             i32::try_from(value).map_err(|_| "is out of range for a 32-bit integer".to_owned())
         })),
-        Kind::Long => {
+        DataType::Int64 => {
             Arc::new(parse::<Int64Type>(texts, &mut misfits, |text| integer(text, "a 64-bit integer")))
         }
-        Kind::Double => Arc::new(parse::<Float64Type>(texts, &mut misfits, double)),
-        Kind::Boolean => Arc::new(booleans(texts, &mut misfits)),
-        Kind::Decimal(precision, scale) => {
+        DataType::Float64 => Arc::new(parse::<Float64Type>(texts, &mut misfits, double)),
+        DataType::Boolean => Arc::new(booleans(texts, &mut misfits)),
+        &DataType::Decimal128(precision, scale) => {
             let array: Decimal128Array = parse(texts, &mut misfits, |text| decimal(text, precision, scale));
             Arc::new(array.with_precision_and_scale(precision, scale)?)
         }
-        Kind::TimestampMillis => {
+        DataType::Timestamp(TimeUnit::Microsecond, Some(zone)) => {
             let array: TimestampMicrosecondArray = parse(texts, &mut misfits, |text| {
                 let millis = integer(text, "a time in milliseconds")?;
                 let inside = MILLIS.contains(&millis);
                 inside.then(|| millis * 1000).ok_or_else(|| "lies outside the years 1 to 9999".to_owned())
             });
-            Arc::new(array.with_timezone("UTC"))
+            Arc::new(array.with_timezone(Arc::clone(zone)))
         }
+        other => spelled(other, texts, &mut misfits)?,
     };
     Ok((array, misfits))
+}
+
+/// Types whose spelling is the one that Arrow reads: days, times of day, 32-bit floats, bytes.
+fn spelled(
+    target: &DataType,
+    texts: &StringArray,
+    misfits: &mut Vec<Misfit>,
+) -> Result<ArrayRef, ArrowError> {
+    let array = cast_with_options(texts, target, &CastOptions { safe: true, ..CastOptions::default() })?;
+    for row in 0..texts.len() {
+        if texts.is_valid(row) && array.is_null(row) {
+            misfits.push((row as u32, describe(texts.value(row), &format!("is no {target}"))));
+        }
+    }
+    Ok(array)
 }
 
 fn parse<T: ArrowPrimitiveType>(
@@ -80,7 +95,7 @@ fn booleans(texts: &StringArray, misfits: &mut Vec<Misfit>) -> BooleanArray {
     BooleanArray::new(values, texts.nulls().cloned())
 }
 
-fn describe(text: &str, fault: &str) -> String {
+pub(super) fn describe(text: &str, fault: &str) -> String {
     let shown = &text[..text.floor_char_boundary(SHOWN_MAX)];
     let more = if shown.len() < text.len() { "..." } else { "" };
     format!("`{shown}{more}` {fault}")

@@ -3,7 +3,8 @@
 //! 1. A message is looked at as a whole: present, not blank, UTF-8, an object by its first byte.
 //! 2. `scan` walks through it once and checks all of it by RFC 8259, wanted or not. `keys` says which column a key
 //!    belongs to, and `columns` takes the value: texts without their escapes, numbers and booleans by their own
-//!    spelling, so that nothing is rounded here.
+//!    spelling, so that nothing is rounded here. A list or an object that a nested type wants is taken as it is
+//!    spelled, and unfolded later ([`super::nested`]).
 //! 3. What is no JSON, or holds a list or an object where a text belongs, is taken back out of the columns and
 //!    becomes a reject. Its neighbours do not notice.
 //!
@@ -14,7 +15,9 @@ mod columns;
 mod keys;
 mod scan;
 
-use arrow::datatypes::SchemaRef;
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::error::ArrowError;
 
 use self::columns::TextColumns;
@@ -28,6 +31,8 @@ use crate::source::raw::RawBatch;
 #[derive(Debug)]
 pub(crate) struct Json {
     fields: SchemaRef,
+    /// Which fields want lists or objects, and nothing else.
+    nested: Vec<bool>,
     keys: Keys,
     /// A text with escapes is put together here.
     scratch: Vec<u8>,
@@ -54,10 +59,13 @@ impl Decode for Json {
 }
 
 impl Json {
-    /// A decoder for text columns `fields`.
-    pub(crate) fn new(fields: SchemaRef) -> Self {
+    /// A decoder for `fields`: text columns, those of nested types with their JSON.
+    pub(crate) fn new(fields: &Schema) -> Self {
         let keys = Keys::new(fields.fields().iter().map(|field| field.name().as_str()));
-        Self { fields, keys, scratch: Vec::new() }
+        let nested = fields.fields().iter().map(|field| field.data_type().is_nested()).collect();
+        let texts = fields.fields().iter().map(|field| Field::new(field.name(), DataType::Utf8, true));
+        let fields = Arc::new(Schema::new(texts.collect::<Vec<_>>()));
+        Self { fields, nested, keys, scratch: Vec::new() }
     }
 
     /// Puts the wanted fields of one message into the columns, or says what is wrong with it.
@@ -70,10 +78,15 @@ impl Json {
             let column = self.keys.read(scan, place)?;
             place += 1;
             scan.colon()?;
+            let begin = scan.at();
             let value = scan.value(1)?;
             match (column, value) {
                 (None, _) => {}
                 (Some(column), Value::Null) => columns.set(column, None),
+                (Some(column), value) if self.nested[column] => match value {
+                    Value::List | Value::Object => columns.set(column, Some(scan.since(begin))),
+                    _ => unfit = Some((column, value)),
+                },
                 (Some(column), Value::Plain(text)) => columns.set(column, Some(text)),
                 (Some(column), Value::Unescaped) => columns.set(column, Some(scan.unescaped())),
                 (Some(column), Value::List | Value::Object) => unfit = Some((column, value)),
@@ -84,9 +97,12 @@ impl Json {
         match unfit {
             None => Ok(()),
             Some((column, value)) => {
-                let found = if matches!(value, Value::List) { "a list" } else { "an object" };
-                let name = self.fields.field(column).name();
-                Err((Cause::WrongType, format!("field `{name}`: {found} where a single value belongs")))
+                let fault = match value {
+                    Value::List => "a list where a single value belongs",
+                    Value::Object => "an object where a single value belongs",
+                    _ => "a single value where a list or an object belongs",
+                };
+                Err((Cause::WrongType, format!("field `{}`: {fault}", self.fields.field(column).name())))
             }
         }
     }

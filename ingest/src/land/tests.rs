@@ -74,8 +74,8 @@ impl Bench {
         for (index, payload) in payloads.iter().enumerate() {
             raw.push(start + index as i64, None, None, Some(payload.as_bytes()));
         }
-        let decoded = Json::new(Arc::clone(&self.plan.topics[topic].fields)).decode(&raw).unwrap();
-        let routed = route(&self.plan, &raw, decoded).unwrap();
+        let decoded = Json::new(&self.plan.topics[topic].fields).decode(&raw).unwrap();
+        let routed = route(&self.plan, &raw, vec![decoded]).unwrap();
         let reservation = self.budget.reserve(1);
         let landing = Landing { topic, partition, epoch, first_offset: start, routed, reservation };
         self.lander.write(landing).await.unwrap();

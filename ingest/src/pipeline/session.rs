@@ -19,11 +19,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Shared, tables};
 use crate::budget::Budget;
-use crate::decode::Decode;
-use crate::decode::json::Json;
+use crate::decode::Decoder;
 use crate::error::{Error, Result};
 use crate::land::{Landed, Lander, Landing, Outcome};
 use crate::plan::Plan;
+use crate::registry::Lookup;
 use crate::route::route;
 use crate::source::start::{self, Start};
 use crate::source::{Command, Event, Parcel, Ports, Source};
@@ -77,8 +77,13 @@ pub(crate) async fn run(shared: &Shared, budget: Arc<Budget>, stop: &Cancellatio
     let mut handles = vec![spawn("sluice-poll", events_in.clone(), move || source.run())?];
     for _ in 0..threads {
         let (plan, raw, out) = (Arc::clone(&plan), Arc::clone(&raw_out), landings_in.clone());
-        let events = events_in.clone();
-        handles.push(spawn("sluice-decode", events_in.clone(), move || decode(&plan, &raw, &out, &events))?);
+        let (events, schemas) = (events_in.clone(), shared.schemas.clone());
+        let work = move || {
+            if let Err(error) = decode(&plan, schemas.as_ref(), &raw, &out) {
+                let _ = events.send(Event::Failed(error));
+            }
+        };
+        handles.push(spawn("sluice-decode", events_in.clone(), work)?);
     }
     drop((events_in, landings_in, raw_out));
     let context = (shared.cluster.clone(), snapshots);
@@ -217,29 +222,23 @@ fn spawn(
 /// A decode thread: raw batches in, rows of tables out, until either end is closed.
 fn decode(
     plan: &Plan,
+    schemas: Option<&Arc<Lookup>>,
     raw: &Mutex<Receiver<Parcel>>,
     out: &mpsc::Sender<Landing>,
-    events: &UnboundedSender<Event>,
-) {
-    let mut decoders: Vec<Json> =
-        plan.topics.iter().map(|topic| Json::new(Arc::clone(&topic.fields))).collect();
+) -> Result<()> {
+    let decoders = plan.topics.iter().map(|topic| Decoder::new(topic, schemas));
+    let mut decoders: Vec<Decoder> = decoders.collect::<Result<_>>()?;
     loop {
         let next = raw.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let Ok(Parcel { raw, mut reservation }) = next else { return };
-        let routed = decoders[raw.topic].decode(&raw).and_then(|decoded| route(plan, &raw, decoded));
-        let routed = match routed {
-            Ok(routed) => routed,
-            Err(error) => {
-                let _ = events.send(Event::Failed(Error::Columns(error)));
-                return;
-            }
-        };
+        let Ok(Parcel { raw, mut reservation }) = next else { return Ok(()) };
+        let decoded = decoders[raw.topic].decode(&raw)?;
+        let routed = route(plan, &raw, decoded).map_err(Error::Columns)?;
         reservation.resize(routed.tables.iter().map(|(_, batch)| batch.get_array_memory_size()).sum());
         let (topic, partition, epoch) = (raw.topic, raw.partition, raw.epoch);
         let first_offset = raw.first_offset().unwrap_or_default();
         let landing = Landing { topic, partition, epoch, first_offset, routed, reservation };
         if out.blocking_send(landing).is_err() {
-            return;
+            return Ok(());
         }
     }
 }

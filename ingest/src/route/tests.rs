@@ -16,8 +16,8 @@ fn routed(topic: Topic, payloads: &[&str]) -> (Plan, Routed) {
     for (index, payload) in payloads.iter().enumerate() {
         raw.push(100 + index as i64, Some(5), Some(b"k"), Some(payload.as_bytes()));
     }
-    let decoded = Json::new(Arc::clone(&plan.topics[0].fields)).decode(&raw).unwrap();
-    let routed = route(&plan, &raw, decoded).unwrap();
+    let decoded = Json::new(&plan.topics[0].fields).decode(&raw).unwrap();
+    let routed = route(&plan, &raw, vec![decoded]).unwrap();
     (plan, routed)
 }
 

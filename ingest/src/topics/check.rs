@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use sluice_catalog::{TableName, Transform};
 
-use super::{Column, Kind, RESERVED_COLUMNS, Required, Route, Topic, Topics};
+use super::{
+    Column, Format, Kind, RESERVED_COLUMNS, REST_COLUMN, Required, Route, SchemaPolicy, TEXT_FIELD, Topic,
+    Topics,
+};
 
 const NAME_LENGTH_MAX: usize = 249;
 
@@ -34,9 +37,13 @@ pub(super) fn topics(topics: &Topics) -> Result<(), Problem> {
                     route.table
                 )));
             }
-            if same.columns != route.columns || same.partition_by != route.partition_by {
+            let equal = same.columns == route.columns
+                && same.partition_by == route.partition_by
+                && same.policy == route.policy;
+            if !equal {
                 return Err(fault(format!(
-                    "topics `{other}` and `{}` both land in `{}`, with different columns or partitioning\n  \
+                    "topics `{other}` and `{}` both land in `{}`, with different columns, schema policy or \
+                     partitioning\n  \
                      make them equal, or choose another table",
                     topic.name, route.table
                 )));
@@ -60,6 +67,7 @@ fn topic(topic: &Topic) -> Result<(), String> {
     if !(1..=i32::from(i16::MAX)).contains(&topic.replication) {
         return Err(format!("topic `{name}` has replication {}\n  give it at least 1", topic.replication));
     }
+    fields_of_format(topic)?;
     let mut taken: Vec<&str> = Vec::new();
     let mut rest: Option<&TableName> = None;
     for route in &topic.routes {
@@ -84,18 +92,52 @@ fn topic(topic: &Topic) -> Result<(), String> {
     Ok(())
 }
 
+/// A format that says which fields its messages have can hold no others.
+fn fields_of_format(topic: &Topic) -> Result<(), String> {
+    let known: Vec<&str> = match &topic.format {
+        Format::Json | Format::Avro | Format::Protobuf => return Ok(()),
+        Format::Text => vec![TEXT_FIELD],
+        Format::Csv(csv) => csv.fields.iter().map(String::as_str).collect(),
+    };
+    let (name, format) = (&topic.name, &topic.format);
+    for column in topic.routes.iter().flat_map(|route| &route.columns) {
+        if column.kind.is_nested() {
+            let column = &column.name;
+            return Err(format!(
+                "column `{column}` of topic `{name}` is nested\n  {format} holds plain values"
+            ));
+        }
+        if !known.contains(&column.name.as_str()) {
+            let (column, known) = (&column.name, known.join(", "));
+            return Err(format!(
+                "topic `{name}` is {format} and has no field `{column}`\n  its fields are: {known}"
+            ));
+        }
+    }
+    Ok(())
+}
+
 pub(super) fn route(route: &Route) -> Result<(), String> {
     let table = &route.table;
-    if route.columns.is_empty() {
+    if route.policy != SchemaPolicy::Ignore {
         return Err(format!(
-            "the route to `{table}` has no columns\n  list the fields to land under `columns`"
+            "the schema policy `{}` of `{table}` is not there yet\n  remove it",
+            route.policy
+        ));
+    }
+    let open = matches!(route.policy, SchemaPolicy::Evolve | SchemaPolicy::Keep);
+    if route.columns.is_empty() && !open {
+        return Err(format!(
+            "the route to `{table}` has no columns\n  list the fields to land under `columns`, or set \
+             `schema: evolve`"
         ));
     }
     if (table.namespace(), table.name()) == ("bronze", "dead_letters") {
         return Err(format!("`{table}` takes what no route can land\n  choose another table"));
     }
-    if let Some(column) = route.columns.iter().find(|column| RESERVED_COLUMNS.contains(&column.name.as_str()))
-    {
+    let is_own =
+        |column: &&Column| column.name == REST_COLUMN || RESERVED_COLUMNS.contains(&column.name.as_str());
+    if let Some(column) = route.columns.iter().find(is_own) {
         return Err(format!("column `{}` is one that Sluice adds to every row\n  remove it", column.name));
     }
     let by_type = |column: &Column| matches!(column.required, Required::For(_));

@@ -13,9 +13,7 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use sluice_catalog::{PartitionBy, TableName, Transform};
 
 use super::error::{Error, Place, Result};
-use super::{Column, Kind, Required, Route, Topic, Topics, check};
-
-const KINDS: [&str; 7] = ["string", "int", "long", "double", "boolean", "decimal(P,S)", "timestamp_ms"];
+use super::{Column, Format, Kind, Required, Route, SchemaPolicy, Topic, Topics, check};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -48,6 +46,8 @@ struct TopicShape {
     #[serde(default)]
     config: BTreeMap<String, Scalar>,
     #[serde(default)]
+    format: Format,
+    #[serde(default)]
     routes: Vec<ParsedRoute>,
 }
 
@@ -61,6 +61,9 @@ struct RouteShape {
     table: Parsed<TableName>,
     #[serde(default)]
     event_types: Vec<String>,
+    #[serde(default)]
+    schema: SchemaPolicy,
+    #[serde(default)]
     columns: Columns,
     #[serde(default)]
     required: Vec<String>,
@@ -85,6 +88,7 @@ struct Retention(i64);
 
 struct PartitionField(PartitionBy);
 
+#[derive(Default)]
 struct Columns(Vec<(String, Kind)>);
 
 /// A value read from text by its [`FromStr`], at the reader's position.
@@ -135,6 +139,7 @@ impl TopicShape {
             partitions: self.partitions.or(defaults.partitions).unwrap_or(1),
             replication: self.replication.or(defaults.replication).unwrap_or(1),
             config,
+            format: self.format,
             routes: self.routes.into_iter().map(|route| route.0).collect(),
         }
     }
@@ -155,10 +160,11 @@ impl TryFrom<RouteShape> for ParsedRoute {
         }
         let columns = shape.columns.0.iter().map(|(name, kind)| {
             let required = requirement(name, &shape.required, &shape.required_for);
-            Column { name: name.clone(), kind: *kind, required }
+            Column { name: name.clone(), kind: kind.clone(), required }
         });
         let route = Route {
             table: shape.table.0,
+            policy: shape.schema,
             columns: columns.collect(),
             partition_by: shape.partition_by.into_iter().map(|field| field.0.0).collect(),
             event_types: shape.event_types,
@@ -175,33 +181,6 @@ fn requirement(column: &str, always: &[String], by_type: &BTreeMap<String, Vec<S
     let types = by_type.iter().filter(|(_, names)| names.iter().any(|name| name == column));
     let types: Vec<String> = types.map(|(event_type, _)| event_type.clone()).collect();
     if types.is_empty() { Required::Never } else { Required::For(types) }
-}
-
-impl FromStr for Kind {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let decimal = text.strip_prefix("decimal(").and_then(|rest| rest.strip_suffix(')'));
-        if let Some((precision, scale)) = decimal.and_then(|inside| inside.split_once(',')) {
-            return match (precision.trim().parse(), scale.trim().parse()) {
-                (Ok(precision @ 1..=38), Ok(scale)) if (0..=precision as i8).contains(&scale) => {
-                    Ok(Self::Decimal(precision, scale))
-                }
-                _ => Err(format!(
-                    "`{text}` is not possible\n  use decimal(P,S) with P from 1 to 38 and S from 0 to P"
-                )),
-            };
-        }
-        Ok(match text {
-            "string" => Self::String,
-            "int" => Self::Int,
-            "long" => Self::Long,
-            "double" => Self::Double,
-            "boolean" => Self::Boolean,
-            "timestamp_ms" => Self::TimestampMillis,
-            other => return Err(unknown("type", other, &KINDS)),
-        })
-    }
 }
 
 impl FromStr for PartitionField {
@@ -272,13 +251,13 @@ impl<'de> Deserialize<'de> for Columns {
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Columns, A::Error> {
                 let mut columns: Vec<(String, Kind)> = Vec::new();
-                while let Some((name, kind)) = map.next_entry::<String, Parsed<Kind>>()? {
+                while let Some((name, kind)) = map.next_entry::<String, Kind>()? {
                     if columns.iter().any(|(other, _)| *other == name) {
                         return Err(serde::de::Error::custom(format!(
                             "column `{name}` is there twice\n  remove one"
                         )));
                     }
-                    columns.push((name, kind.0));
+                    columns.push((name, kind));
                 }
                 Ok(Columns(columns))
             }
@@ -321,7 +300,7 @@ fn unknown_field(text: &str) -> Option<(&str, &str, Vec<&str>)> {
 }
 
 /// "`nmae` is not a known key; did you mean ...".
-fn unknown(what: &str, name: &str, known: &[&str]) -> String {
+pub(super) fn unknown(what: &str, name: &str, known: &[&str]) -> String {
     let nearest =
         known.iter().max_by(|a, b| strsim::jaro_winkler(a, name).total_cmp(&strsim::jaro_winkler(b, name)));
     let near = nearest.filter(|nearest| strsim::jaro_winkler(nearest, name) > 0.8);

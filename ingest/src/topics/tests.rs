@@ -79,7 +79,7 @@ fn types_and_partition_fields_are_read() {
     );
     let topics = Topics::parse(&text).expect("it is right");
     let route = &topics.topics[0].routes[0];
-    let kinds: Vec<Kind> = route.columns.iter().map(|column| column.kind).collect();
+    let kinds: Vec<Kind> = route.columns.iter().map(|column| column.kind.clone()).collect();
     let all = [Kind::String, Kind::Int, Kind::Long, Kind::Double, Kind::Boolean, Kind::Decimal(10, 3)];
     assert_eq!(kinds[..6], all);
     assert_eq!(kinds[6], Kind::TimestampMillis);
@@ -102,7 +102,7 @@ fn an_unknown_key_is_refused_with_its_place_and_the_nearest_key() {
 #[test]
 fn an_unknown_type_is_refused_with_its_place_and_the_nearest_type() {
     let text = refusal(&route("        columns:\n          a: strng\n"));
-    assert!(text.starts_with("line 6, column 11: "), "{text}");
+    assert!(text.starts_with("line 6, column 14: "), "{text}");
     assert!(text.contains("`strng` is not a known type\n  did you mean `string`?"), "{text}");
 }
 

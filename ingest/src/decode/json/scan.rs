@@ -78,6 +78,18 @@ impl<'a, 's> Scan<'a, 's> {
         Err(Fault { cause, what, at })
     }
 
+    /// The byte where the scanner stands.
+    #[inline]
+    pub(super) fn at(&self) -> usize {
+        self.at
+    }
+
+    /// What was read since the scanner stood at `begin`, as it was spelled.
+    #[inline]
+    pub(super) fn since(&self, begin: usize) -> &'a [u8] {
+        self.bytes.get(begin..self.at).unwrap_or_default()
+    }
+
     /// Takes exactly these bytes, or nothing.
     #[inline]
     pub(super) fn skip(&mut self, expected: &[u8]) -> bool {

@@ -21,7 +21,7 @@ fn raw(payloads: &[Option<&[u8]>]) -> RawBatch {
 
 /// One line per message: its row, or its reject.
 fn decode(payloads: &[Option<&[u8]>]) -> Vec<String> {
-    let decoded = Json::new(fields()).decode(&raw(payloads)).unwrap();
+    let decoded = Json::new(&fields()).decode(&raw(payloads)).unwrap();
     let mut lines = vec![String::new(); payloads.len()];
     assert_eq!(decoded.batch.num_rows(), decoded.rows.len());
     assert!(decoded.rows.is_sorted());
@@ -135,7 +135,7 @@ fn a_message_of_ten_megabytes_is_a_row_or_one_reject() {
     let bad = format!(r#"{{"event_id":["{text}"]}}"#);
     let payloads = [Some(GOOD), Some(good.as_bytes()), Some(bad.as_bytes()), Some(GOOD)];
     assert_eq!(decode(&payloads), ["g 1 - -", "a - - -", "wrong_type", "g 1 - -"]);
-    let decoded = Json::new(fields()).decode(&raw(&[Some(bad.as_bytes())])).unwrap();
+    let decoded = Json::new(&fields()).decode(&raw(&[Some(bad.as_bytes())])).unwrap();
     assert!(decoded.rejects[0].text.len() <= crate::reject::TEXT_MAX);
 }
 
@@ -148,7 +148,7 @@ fn wide_nesting_below_the_limit_is_no_fault() {
 
 #[test]
 fn one_decoder_survives_batch_after_batch_of_every_size() {
-    let mut json = Json::new(fields());
+    let mut json = Json::new(&fields());
     for size in [1, 255, 3000, ROWS_MAX, 2, ROWS_MAX] {
         for every in [usize::MAX, 7, 500, 1] {
             let bad: &[&[u8]] = &[b"{", br#"{"event_id":[]}"#, br#"{} {}"#, b"{\"a\":\"\xff\"}"];
@@ -187,7 +187,7 @@ fn keys_may_stand_in_any_order_and_come_and_go() {
 #[test]
 fn a_fault_is_told_with_its_place() {
     let told = |payload: &[u8]| {
-        let decoded = Json::new(fields()).decode(&raw(&[Some(payload)])).unwrap();
+        let decoded = Json::new(&fields()).decode(&raw(&[Some(payload)])).unwrap();
         decoded.rejects.into_iter().next().map(|reject| reject.text)
     };
     let expected = [

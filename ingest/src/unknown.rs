@@ -1,0 +1,181 @@
+//! Fields that a message has and its table has not.
+//!
+//! Whatever the format, they come to one JSON object a row, nested as the fields are: that is what the column
+//! `_rest` keeps, what a dead letter shows, and what types are inferred from where a format has none. A field that is
+//! null is no field. Formats with a schema of their own also give the unknown fields as columns with their types.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, ListArray, MapArray, RecordBatchOptions, StringArray, StructArray};
+use arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema};
+use arrow::error::ArrowError;
+use arrow::json::LineDelimitedWriter;
+use arrow::record_batch::RecordBatch;
+
+use crate::decode::nested::{elements, is_null, members};
+
+/// The columns of a batch, and what is inside of them, that `known` lacks; `None` when it has all.
+pub(crate) fn columns(batch: &RecordBatch, known: &Fields) -> Result<Option<RecordBatch>, ArrowError> {
+    let (fields, columns) = beyond(batch.schema_ref().fields(), batch.columns(), known)?;
+    if fields.is_empty() {
+        return Ok(None);
+    }
+    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), columns, &options).map(Some)
+}
+
+/// The fields that `known` has not, and the unknown part of those that it has.
+fn beyond(
+    fields: &Fields,
+    columns: &[ArrayRef],
+    known: &Fields,
+) -> Result<(Vec<FieldRef>, Vec<ArrayRef>), ArrowError> {
+    let (mut names, mut arrays) = (Vec::new(), Vec::new());
+    for (field, column) in fields.iter().zip(columns) {
+        let part = match known.iter().find(|known| known.name() == field.name()) {
+            None => Some(Arc::clone(column)),
+            Some(known) => part(column, known.data_type())?,
+        };
+        if let Some(part) = part {
+            names.push(Arc::new(Field::new(field.name(), part.data_type().clone(), true)));
+            arrays.push(part);
+        }
+    }
+    Ok((names, arrays))
+}
+
+/// The part of a column that `known` lacks, in the same lists, maps and structs.
+fn part(column: &ArrayRef, known: &DataType) -> Result<Option<ArrayRef>, ArrowError> {
+    let inside = |name: &str, array: &ArrayRef| Arc::new(Field::new(name, array.data_type().clone(), true));
+    Ok(match (column.data_type(), known) {
+        (DataType::Struct(fields), DataType::Struct(known)) => {
+            let source = column.as_struct();
+            let (names, arrays) = beyond(fields, source.columns(), known)?;
+            if names.is_empty() {
+                return Ok(None);
+            }
+            Some(Arc::new(StructArray::try_new(names.into(), arrays, source.nulls().cloned())?))
+        }
+        (DataType::List(_), DataType::List(known)) => {
+            let source = column.as_list::<i32>();
+            let Some(values) = part(source.values(), known.data_type())? else { return Ok(None) };
+            let (offsets, nulls) = (source.offsets().clone(), source.nulls().cloned());
+            Some(Arc::new(ListArray::try_new(inside("element", &values), offsets, values, nulls)?))
+        }
+        (DataType::Map(entries, _), DataType::Map(known, _)) => {
+            let (source, DataType::Struct(known)) = (column.as_map(), known.data_type()) else { return Ok(None) };
+            let DataType::Struct(entry) = entries.data_type() else { return Ok(None) };
+            let (Some(key), Some(known)) = (entry.first(), known.get(1)) else { return Ok(None) };
+            let Some(values) = part(source.values(), known.data_type())? else { return Ok(None) };
+            let fields = Fields::from(vec![Arc::clone(key), inside("value", &values)]);
+            let inner = StructArray::try_new(fields.clone(), vec![Arc::clone(source.keys()), values], None)?;
+            let entries = Arc::new(Field::new(entries.name(), DataType::Struct(fields), false));
+            let (offsets, nulls) = (source.offsets().clone(), source.nulls().cloned());
+            Some(Arc::new(MapArray::try_new(entries, offsets, inner, nulls, false)?))
+        }
+        _ => None,
+    })
+}
+
+/// Each row of unknown columns as a JSON object; `None` for a row where all of them are null.
+pub(crate) fn texts(unknown: &RecordBatch) -> Result<Vec<Option<String>>, ArrowError> {
+    let mut lines = Vec::new();
+    let mut writer = LineDelimitedWriter::new(&mut lines);
+    writer.write(unknown)?;
+    writer.finish()?;
+    drop(writer);
+    let text = String::from_utf8(lines).map_err(|error| ArrowError::JsonError(error.to_string()))?;
+    Ok(text.lines().map(|line| (!is_empty(line)).then(|| line.to_owned())).collect())
+}
+
+/// Whether a JSON text holds no value at all.
+fn is_empty(text: &str) -> bool {
+    is_null(text)
+        || members(text).is_some_and(|members| members.iter().all(|(_, value)| is_empty(value)))
+        || elements(text).is_some_and(|elements| elements.iter().all(|value| is_empty(value)))
+}
+
+/// Which columns of unknown ones JSON can show; the others have no place in a table either.
+pub(crate) fn is_shown(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Union(..) | DataType::Interval(_) | DataType::Duration(_) => false,
+        DataType::List(inner) | DataType::Map(inner, _) => is_shown(inner.data_type()),
+        DataType::Struct(fields) => fields.iter().all(|field| is_shown(field.data_type())),
+        _ => true,
+    }
+}
+
+/// The unknown part of the rows of a JSON topic.
+///
+/// `others` holds the members that some table does not know, as an object each; `nested` the columns with lists and
+/// objects, whose inside may be unknown.
+pub(crate) fn of_json(
+    others: Option<&StringArray>,
+    nested: &[(&str, &StringArray)],
+    rows: usize,
+    known: &Fields,
+) -> Vec<Option<String>> {
+    let one = |row: usize| {
+        let text = others.filter(|others| others.is_valid(row)).map(|others| others.value(row));
+        let mut found: Vec<(String, Cow<'_, str>)> = Vec::new();
+        for (key, value) in text.and_then(members).into_iter().flatten() {
+            if known.find(&key).is_none() && !is_null(value) {
+                // Of a key that is there twice the last counts.
+                found.retain(|(other, _)| *other != key);
+                found.push((key.into_owned(), Cow::Borrowed(value)));
+            }
+        }
+        for (name, values) in nested {
+            let Some((_, field)) = known.find(name).filter(|_| values.is_valid(row)) else { continue };
+            if let Some(part) = part_of(values.value(row), field.data_type()) {
+                found.push(((*name).to_owned(), Cow::Owned(part)));
+            }
+        }
+        (!found.is_empty()).then(|| object(found.iter().map(|(key, value)| (key.as_str(), value.as_ref()))))
+    };
+    (0..rows).map(one).collect()
+}
+
+/// The unknown part of a JSON value whose known part has this type.
+fn part_of(value: &str, known: &DataType) -> Option<String> {
+    match known {
+        DataType::Struct(fields) => {
+            let mut found: Vec<(String, Cow<'_, str>)> = Vec::new();
+            for (key, value) in members(value)? {
+                let part = match fields.find(&key) {
+                    None => (!is_null(value)).then_some(Cow::Borrowed(value)),
+                    Some((_, field)) => part_of(value, field.data_type()).map(Cow::Owned),
+                };
+                found.retain(|(other, _)| *other != key);
+                found.extend(part.map(|part| (key.into_owned(), part)));
+            }
+            (!found.is_empty()).then(|| object(found.iter().map(|(key, value)| (key.as_str(), value.as_ref()))))
+        }
+        DataType::List(element) => {
+            let parts: Vec<_> =
+                elements(value)?.into_iter().map(|value| part_of(value, element.data_type())).collect();
+            if parts.iter().all(Option::is_none) {
+                return None;
+            }
+            let parts: Vec<_> = parts.iter().map(|part| part.as_deref().unwrap_or("null")).collect();
+            Some(format!("[{}]", parts.join(",")))
+        }
+        DataType::Map(entries, _) => {
+            let DataType::Struct(entry) = entries.data_type() else { return None };
+            let inner = entry.get(1)?.data_type();
+            let parts = members(value)?.into_iter().filter_map(|(key, value)| Some((key, part_of(value, inner)?)));
+            let parts: Vec<_> = parts.collect();
+            (!parts.is_empty()).then(|| object(parts.iter().map(|(key, value)| (key.as_ref(), value.as_str()))))
+        }
+        _ => None,
+    }
+}
+
+fn object<'a>(members: impl Iterator<Item = (&'a str, &'a str)>) -> String {
+    let members = members.map(|(key, value)| format!("{}:{value}", serde_json::Value::from(key)));
+    format!("{{{}}}", members.collect::<Vec<_>>().join(","))
+}
+
+#[cfg(test)]
+mod tests;
