@@ -6,8 +6,8 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::config::Overrides;
 use crate::{
-    build, compare, demo, doctor, ingest, load, maintain, produce, profile, run, serve, sql, tables, test,
-    topics,
+    build, compare, demo, doctor, ingest, load, maintain, produce, profile, run, schemas, serve, sql, tables,
+    test, topics,
 };
 
 const EXAMPLES: &str = "\
@@ -76,6 +76,8 @@ pub(crate) enum Command {
     Produce(produce::ProduceArgs),
     /// Create or compare Kafka topics
     Topics(topics::TopicsArgs),
+    /// Check what a new schema of a producer would do
+    Schemas(schemas::SchemasArgs),
     /// Load files into tables, or replay them into Kafka
     Load(load::LoadArgs),
     /// Compact files, expire snapshots, remove orphans

@@ -23,6 +23,7 @@ mod produce;
 mod profile;
 mod progress;
 mod run;
+mod schemas;
 mod serve;
 mod sql;
 mod stop;
@@ -63,6 +64,7 @@ async fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Ingest(args) => ingest::run(args, config).await,
         Command::Produce(args) => produce::run(args, config).await,
         Command::Topics(args) => topics::run(args, config).await,
+        Command::Schemas(args) => schemas::run(args, config).await,
         Command::Load(args) => load::run(args, config).await,
         Command::Maintain(args) => maintain::run(args, config).await,
         Command::Build(args) => build::run(args, config).await,

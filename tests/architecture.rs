@@ -27,7 +27,7 @@ const OWNERS: [(&str, &[&str]); 9] = [
     ("datafusion", &["sql", "models", "query", "bench"]),
     ("iceberg", &["catalog", "sql"]),
     ("sqlx", &["catalog"]),
-    ("reqwest", &["catalog"]),
+    ("reqwest", &["catalog", "ingest"]),
     ("tonic", &["query"]),
     ("axum", &["query"]),
     ("arrow-flight", &["query"]),

@@ -16,6 +16,7 @@ mod columns;
 mod order;
 mod partitions;
 
+pub(crate) use self::columns::widens;
 use arrow::datatypes::DataType;
 use iceberg::TableUpdate;
 use iceberg::spec::{Schema, TableMetadata};

@@ -21,6 +21,7 @@ mod in_turn;
 mod landing;
 mod manifests;
 mod merge;
+mod misfit;
 mod observe;
 mod older;
 mod operation;

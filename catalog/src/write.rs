@@ -20,6 +20,7 @@ mod file;
 mod meter;
 mod metrics;
 mod partition;
+mod staged;
 mod upload;
 
 use std::collections::HashMap;
@@ -37,6 +38,8 @@ pub use self::deletes::{DeleteWriter, StagedDeletes};
 use self::file::{OpenFile, Target, blocking};
 use self::meter::Meter;
 pub(crate) use self::partition::Partitioner;
+pub use self::staged::StagedFiles;
+use self::staged::delete_files;
 use crate::alter::Redefinition;
 use crate::error::{Error, Result};
 use crate::lake::Lake;
@@ -89,6 +92,8 @@ pub struct TableWriter {
     settings: WriterSettings,
     split: Arc<Split>,
     target: Arc<Target>,
+    /// The schema of the first file.
+    oldest_schema: i32,
     open: HashMap<Struct, OpenFile>,
     closing: JoinSet<Result<(usize, DataFile)>>,
     closed: Vec<(usize, DataFile)>,
@@ -107,45 +112,17 @@ struct Split {
     partitioner: Option<Partitioner>,
 }
 
-/// Files that are complete in the store but belong to no snapshot: commit them or abandon them.
-#[derive(Debug)]
-#[must_use]
-pub struct StagedFiles {
-    pub(crate) files: Vec<DataFile>,
-    pub(crate) schema_id: i32,
-    pub(crate) spec_id: i32,
-    pub(crate) table_uuid: Uuid,
-    /// The columns and partitioning that the files bring with them, if not the table's.
-    pub(crate) redefinition: Option<Arc<Redefinition>>,
-}
-
 impl TableWriter {
     /// A writer for the schema and partitioning of `table`.
     pub fn new(lake: &Lake, table: &TableSnapshot, token: Uuid, settings: WriterSettings) -> Result<Self> {
-        let metadata = table.metadata();
-        let spec = metadata.default_partition_spec();
-        let partitioner = if spec.is_unpartitioned() {
-            None
-        } else {
-            Some(Partitioner::new(table.name(), metadata.current_schema(), spec)?)
-        };
-        let columns = Columns::new(table.name().clone(), table.schema());
-        let target = Target {
-            store: lake.store(),
-            table_uuid: metadata.uuid(),
-            location: format!("{}/data", metadata.location()),
-            token,
-            arrow_schema: table.schema(),
-            schema: metadata.current_schema().clone(),
-            spec_id: spec.spec_id(),
-            properties: properties(&settings)?,
-        };
+        let (split, target) = parts(lake, table, token, &settings)?;
         Ok(Self {
             lake: lake.clone(),
             redefinition: table.redefinition(),
             settings,
-            split: Arc::new(Split { columns, partitioner }),
-            target: Arc::new(target),
+            split,
+            oldest_schema: target.schema.schema_id(),
+            target,
             open: HashMap::new(),
             closing: JoinSet::new(),
             closed: Vec::new(),
@@ -167,6 +144,25 @@ impl TableWriter {
         }
         self.broken = false;
         Ok(())
+    }
+
+    /// Goes on with the columns that the table has by now. Files written so far are closed as they are; a commit
+    /// takes them as long as the table's columns hold their values. `false` when the partitioning is another one:
+    /// then nothing was done, and another writer is needed.
+    pub async fn follow(&mut self, table: &TableSnapshot) -> Result<bool> {
+        if table.metadata().current_schema_id() == self.target.schema.schema_id() {
+            return Ok(true);
+        }
+        if table.metadata().default_partition_spec_id() != self.target.spec_id {
+            return Ok(false);
+        }
+        self.begin()?;
+        for (_, file) in self.open.drain() {
+            self.closing.spawn(file.close());
+        }
+        (self.split, self.target) = parts(&self.lake, table, self.target.token, &self.settings)?;
+        self.broken = false;
+        Ok(true)
     }
 
     /// Bytes held in memory by open files, for the caller's budget.
@@ -195,6 +191,7 @@ impl TableWriter {
         Ok(StagedFiles {
             files: closed.into_iter().map(|(_, file)| file).collect(),
             schema_id: self.target.schema.schema_id(),
+            oldest_schema_id: self.oldest_schema,
             spec_id: self.target.spec_id,
             table_uuid: self.target.table_uuid,
             redefinition: self.redefinition,
@@ -318,45 +315,32 @@ impl TableWriter {
     }
 }
 
-impl StagedFiles {
-    /// Rows in all files.
-    pub fn row_count(&self) -> u64 {
-        self.files.iter().map(DataFile::record_count).sum()
-    }
-
-    /// Bytes of all files.
-    pub fn byte_count(&self) -> u64 {
-        self.files.iter().map(DataFile::file_size_in_bytes).sum()
-    }
-
-    /// Number of files.
-    pub fn file_count(&self) -> usize {
-        self.files.len()
-    }
-
-    /// The files, for readers that look at them before they are committed.
-    pub fn files(&self) -> &[DataFile] {
-        &self.files
-    }
-
-    /// The partition spec that the files' partition values belong to.
-    pub fn spec_id(&self) -> i32 {
-        self.spec_id
-    }
-
-    /// Deletes the files, which will then never be committed; what cannot be deleted stays as an orphan.
-    pub async fn discard(self, lake: &Lake) {
-        delete_files(lake, self.files.iter().collect()).await;
-    }
-}
-
-/// Deletes data files that no snapshot has, as far as the store lets it.
-async fn delete_files(lake: &Lake, files: Vec<&DataFile>) {
-    for file in files {
-        if let Err(cause) = lake.inner().file_io.delete(file.file_path()).await {
-            tracing::warn!(location = file.file_path(), %cause, "cannot delete a file that no table uses");
-        }
-    }
+/// What the columns and the partitioning of a table decide about its files.
+fn parts(
+    lake: &Lake,
+    table: &TableSnapshot,
+    token: Uuid,
+    settings: &WriterSettings,
+) -> Result<(Arc<Split>, Arc<Target>)> {
+    let metadata = table.metadata();
+    let spec = metadata.default_partition_spec();
+    let partitioner = if spec.is_unpartitioned() {
+        None
+    } else {
+        Some(Partitioner::new(table.name(), metadata.current_schema(), spec)?)
+    };
+    let columns = Columns::new(table.name().clone(), table.schema());
+    let target = Target {
+        store: lake.store(),
+        table_uuid: metadata.uuid(),
+        location: format!("{}/data", metadata.location()),
+        token,
+        arrow_schema: table.schema(),
+        schema: metadata.current_schema().clone(),
+        spec_id: spec.spec_id(),
+        properties: properties(settings)?,
+    };
+    Ok((Arc::new(Split { columns, partitioner }), Arc::new(target)))
 }
 
 /// How Parquet is written. Statistics may be cut at 64 bytes: what is cut stays a valid bound.

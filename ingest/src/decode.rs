@@ -13,7 +13,7 @@ pub(crate) mod fit;
 pub(crate) mod framed;
 pub(crate) mod json;
 pub(crate) mod line;
-mod nested;
+pub(crate) mod nested;
 pub(crate) mod protobuf;
 
 use std::sync::Arc;
@@ -72,7 +72,13 @@ impl Decoder {
     pub(crate) fn new(topic: &TopicPlan, registry: Option<&Arc<Lookup>>) -> Result<Self> {
         let registered = || registry.cloned().ok_or_else(|| Error::NoRegistry { topic: topic.name.clone() });
         Ok(match &topic.format {
-            Format::Json => Self::Known(Box::new(json::Json::new(&topic.fields))),
+            Format::Json => {
+                let json = json::Json::new(&topic.fields);
+                Self::Known(Box::new(match &topic.others {
+                    Some(unshared) => json.with_others(unshared.clone()),
+                    None => json,
+                }))
+            }
             Format::Text => Self::Known(Box::new(line::Text)),
             Format::Csv(csv) => Self::Known(Box::new(line::Csv::new(csv))),
             Format::Avro => Self::Framed(framed::Framed::avro(registered()?)),
@@ -91,3 +97,6 @@ impl Decoder {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

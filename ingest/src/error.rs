@@ -136,6 +136,14 @@ pub enum Error {
         /// What is wrong with it.
         fact: String,
     },
+    /// A table that others change faster than it can grow.
+    #[error(
+        "`{table}` is changed by others all the time and could not get new columns\n  this is tried again"
+    )]
+    Grow {
+        /// The table.
+        table: TableName,
+    },
     /// Columns could not be put together; never the fault of a message.
     #[error("cannot build columns: {0}\n  report this with the log; nothing uncommitted was landed")]
     Columns(arrow::error::ArrowError),
@@ -172,6 +180,7 @@ impl Error {
             Self::Lake(error) if matches!(**error, Lake::Contended { .. } | Lake::Unresolved { .. }) => true,
             Self::Lake(error) => error.is_transient(),
             Self::Registry { transient, .. } => *transient,
+            Self::Grow { .. } => true,
             Self::Kafka { source, .. } => source.rdkafka_error_code().is_some_and(|code| {
                 use rdkafka::types::RDKafkaErrorCode as Code;
                 matches!(

@@ -20,11 +20,15 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arrow::datatypes::{DataType, Fields, Schema, TimeUnit};
+use arrow::error::ArrowError;
+use arrow::record_batch::RecordBatch;
 use sluice_catalog::{
-    Alteration, Commit, CommitOutcome, Error as LakeError, Lake, Operation, Position, TableName, TableSnapshot,
+    Alteration, Commit, CommitOutcome, Error as LakeError, Lake, Operation, Position, TableName,
+    TableSnapshot,
 };
 use tokio::runtime::Handle;
 
+use crate::decode::fit;
 use crate::error::{Error, Result};
 use crate::pipeline::{new_token, now};
 use crate::plan::Plan;
@@ -74,7 +78,7 @@ impl Plans {
         for wanted in wanted {
             let table = &plan.tables[wanted.table].name;
             let (snapshot, refused) = self.runtime.block_on(alter(&self.lake, table, &wanted.alterations))?;
-            plan = Arc::new(plan.grown(wanted.table, &snapshot.schema(), &refused)?);
+            plan = Arc::new(plan.grown(wanted.table, &snapshot.schema(), &refused));
         }
         *lock(&self.current) = plan;
         Ok(())
@@ -174,8 +178,16 @@ pub(crate) fn widens(from: &DataType, to: &DataType) -> bool {
 pub(crate) fn alterations(known: &Fields, fields: &Fields, refused: &[Alteration]) -> Vec<Alteration> {
     let mut found = Vec::new();
     compare(known, fields, &mut Vec::new(), &mut found);
-    found.retain(|alteration| !refused.contains(alteration));
+    found.retain(|alteration| !refused.iter().any(|refused| path_of(refused) == path_of(alteration)));
     found
+}
+
+/// The column that an alteration is about.
+fn path_of(alteration: &Alteration) -> &[String] {
+    match alteration {
+        Alteration::AddColumn { column, .. } | Alteration::WidenColumn { column, .. } => column,
+        _ => &[],
+    }
 }
 
 fn compare(known: &Fields, fields: &Fields, path: &mut Vec<String>, found: &mut Vec<Alteration>) {
@@ -185,7 +197,8 @@ fn compare(known: &Fields, fields: &Fields, path: &mut Vec<String>, found: &mut 
         match known.iter().find(|known| known.name() == field.name()) {
             Some(known) => widen(known.data_type(), field.data_type(), path, found),
             None => {
-                let taken = known.iter().any(|known| known.name().to_lowercase() == field.name().to_lowercase());
+                let taken =
+                    known.iter().any(|known| known.name().to_lowercase() == field.name().to_lowercase());
                 let named = !field.name().trim().is_empty() && field.name().len() <= NAME_MAX;
                 let reserved = path.len() == 1 && field.name().starts_with("_src_");
                 if let Some(data_type) = landing(field.data_type())
@@ -267,6 +280,29 @@ fn landing(data_type: &DataType) -> Option<DataType> {
         | DataType::Decimal128(..) => data_type.clone(),
         _ => return None,
     })
+}
+
+/// Whether a table has every column of some rows, in the same type.
+pub(crate) fn has_columns(table: &Schema, rows: &Schema) -> bool {
+    rows.fields().iter().all(|field| {
+        table.field_with_name(field.name()).is_ok_and(|column| column.data_type() == field.data_type())
+    })
+}
+
+/// Rows made for an earlier state of a table that grew since: its types hold theirs.
+pub(crate) fn refit(table: &Schema, rows: &RecordBatch) -> Result<RecordBatch> {
+    let (mut fields, mut columns) = (Vec::new(), Vec::new());
+    for (field, column) in rows.schema().fields().iter().zip(rows.columns()) {
+        let target = table.field_with_name(field.name()).map_err(Error::Columns)?;
+        let (made, misfits) = fit::column(column, target.data_type()).map_err(Error::Columns)?;
+        if let Some((_, fault)) = misfits.into_iter().next() {
+            let fact = format!("column `{}` was changed while rows were written: {fault}", field.name());
+            return Err(Error::Columns(ArrowError::CastError(fact)));
+        }
+        fields.push(target.clone());
+        columns.push(made);
+    }
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).map_err(Error::Columns)
 }
 
 #[cfg(test)]

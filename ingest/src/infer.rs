@@ -80,11 +80,14 @@ impl Guess {
             Self::Text => DataType::Utf8,
             Self::Number => DataType::Float64,
             Self::Boolean => DataType::Boolean,
-            Self::List(element) => DataType::List(Arc::new(Field::new("element", element.data_type()?, true))),
+            Self::List(element) => {
+                DataType::List(Arc::new(Field::new("element", element.data_type()?, true)))
+            }
             Self::Object(fields) => {
                 let fields = fields.iter();
-                let fields: Fields =
-                    fields.filter_map(|(name, guess)| Some(Field::new(name, guess.data_type()?, true))).collect();
+                let fields: Fields = fields
+                    .filter_map(|(name, guess)| Some(Field::new(name, guess.data_type()?, true)))
+                    .collect();
                 if fields.is_empty() {
                     return None;
                 }

@@ -20,6 +20,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
+use arrow::record_batch::RecordBatch;
 use futures::future::try_join_all;
 use sluice_catalog::{
     Commit, CommitOutcome, Lake, OffsetRange, Operation, SourceId, SourceRanges, StagedFiles, TableSnapshot,
@@ -29,6 +30,7 @@ use uuid::Uuid;
 
 use crate::budget::{Budget, Reservation};
 use crate::error::{Error, Result};
+use crate::evolve::{has_columns, refit};
 use crate::pipeline::{IngestSettings, new_token, now};
 use crate::plan::Plan;
 use crate::progress::Progress;
@@ -37,6 +39,7 @@ use crate::route::Routed;
 use crate::source::Seal;
 use crate::source::start::Start;
 use crate::tail::{Tail, from_offset};
+use crate::topics::SchemaPolicy;
 
 /// The rows of one raw batch, ready to be written.
 #[derive(Debug)]
@@ -130,11 +133,15 @@ impl Lander {
     pub(crate) async fn write(&mut self, landing: Landing) -> Result<()> {
         let Landing { topic, partition, epoch, first_offset, routed, reservation } = landing;
         let mut writes = Vec::with_capacity(routed.tables.len());
+        let mut rows = Vec::with_capacity(routed.tables.len());
+        for (table, batch) in routed.tables {
+            rows.push((table, self.as_table(table, batch).await?));
+        }
         let open = self.epochs.entry(epoch).or_insert_with(Epoch::new);
         open.landings += 1;
         open.rejected += routed.rejected;
         open.sample = routed.sample.or(open.sample.take());
-        for (table, batch) in routed.tables {
+        for (table, batch) in rows {
             let next = self.nexts.get(&(table, topic, partition)).copied();
             let batch = match resume::floor(next, first_offset) {
                 Some(floor) => from_offset(&batch, floor).map_err(Error::Columns)?,
@@ -144,7 +151,12 @@ impl Lander {
                 continue;
             }
             let mut writer = match open.writers.remove(&table) {
-                Some(writer) => writer,
+                Some(mut writer) => {
+                    if !writer.follow(&self.snapshots[table]).await? {
+                        return Err(Error::Grow { table: self.plan.tables[table].name.clone() });
+                    }
+                    writer
+                }
                 None => {
                     let settings = self.settings.writer.clone();
                     TableWriter::new(&self.lake, &self.snapshots[table], open.token, settings)?
@@ -162,6 +174,19 @@ impl Lander {
         drop(reservation);
         self.account();
         Ok(())
+    }
+
+    /// The rows with the columns that the table has by now: it may have grown before or after they were made.
+    async fn as_table(&mut self, table: usize, batch: RecordBatch) -> Result<RecordBatch> {
+        let plan = &self.plan.tables[table];
+        if plan.policy != SchemaPolicy::Evolve {
+            return Ok(batch);
+        }
+        if !has_columns(&self.snapshots[table].schema(), &batch.schema()) {
+            self.snapshots[table] = self.lake.load(&plan.name).await?;
+        }
+        let schema = self.snapshots[table].schema();
+        if has_columns(&schema, &batch.schema()) { Ok(batch) } else { refit(&schema, &batch) }
     }
 
     /// Notes the end of an epoch.

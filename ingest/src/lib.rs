@@ -17,14 +17,17 @@ pub mod kafka;
 pub mod load;
 pub mod produce;
 pub mod registry;
+pub mod schemas;
 pub mod topics;
 
 mod broker;
 mod budget;
 mod decode;
 mod error;
+mod evolve;
 #[cfg(test)]
 mod fixtures;
+mod infer;
 mod land;
 mod pipeline;
 mod plan;
@@ -32,8 +35,10 @@ mod progress;
 mod reject;
 mod resume;
 mod route;
+mod rows;
 mod source;
 mod tail;
+mod unknown;
 
 pub use error::{Error, Result};
 pub use kafka::KafkaSettings;

@@ -85,7 +85,7 @@ pub struct SchemaText {
     pub language: Language,
     /// The schema itself.
     pub text: String,
-    /// The schemas referred to by name, those without references of their own first.
+    /// The schemas referred to, directly or through others, by the name that is used for each.
     pub references: Vec<(String, String)>,
 }
 
@@ -225,12 +225,12 @@ impl Registry {
         answer.map(Some).map_err(|error| self.silent(format!("the answer on {what} is no schema: {error}")))
     }
 
-    /// The schemas referred to, each once, those without references of their own first.
+    /// The schemas referred to, each once.
     async fn collect(&self, references: Vec<Reference>, what: &str) -> Result<Vec<(String, String)>> {
         let mut seen = BTreeSet::new();
         let mut found = Vec::new();
         let mut bytes = 0;
-        let mut open: Vec<Reference> = references.into_iter().rev().collect();
+        let mut open = references;
         while let Some(next) = open.pop() {
             if !seen.insert(next.name.clone()) {
                 continue;
@@ -251,9 +251,8 @@ impl Registry {
                 ));
             }
             found.push((next.name, answer.schema));
-            open.extend(answer.references.into_iter().rev());
+            open.extend(answer.references);
         }
-        found.reverse();
         Ok(found)
     }
 

@@ -16,12 +16,15 @@ use arrow::compute::{and, concat_batches, filter, is_null, or, take_record_batch
 use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
+use sluice_catalog::Alteration;
 
 use crate::decode::{Decoded, fit};
+use crate::evolve::Wanted;
 use crate::plan::{EVENT_TYPE, Plan, RoutePlan, TopicPlan};
 use crate::reject::{self, Cause, Reject};
 use crate::source::raw::RawBatch;
-use crate::topics::Required;
+use crate::topics::{Required, SchemaPolicy};
+use crate::unknown::Unknown;
 
 /// The rows of a raw batch, table by table.
 #[derive(Debug, Default)]
@@ -34,28 +37,47 @@ pub(crate) struct Routed {
     pub(crate) sample: Option<String>,
 }
 
+/// What became of a raw batch.
+#[derive(Debug)]
+pub(crate) enum Routing {
+    /// Every message has its row.
+    Done(Routed),
+    /// Tables must change first; then the same messages are to be decoded again.
+    Grow(Vec<Wanted>),
+}
+
 /// Rows of one route: of the decoded batch, and the messages they came from.
 #[derive(Debug)]
-struct Share {
-    batch: RecordBatch,
-    messages: Vec<u32>,
+pub(crate) struct Share {
+    pub(crate) batch: RecordBatch,
+    pub(crate) messages: Vec<u32>,
 }
 
 /// Splits decoded batches into rows of tables and dead letters.
-pub(crate) fn route(plan: &Plan, raw: &RawBatch, decoded: Vec<Decoded>) -> Result<Routed, ArrowError> {
+pub(crate) fn route(plan: &Plan, raw: &RawBatch, decoded: Vec<Decoded>) -> Result<Routing, ArrowError> {
     let topic = &plan.topics[raw.topic];
     let mut rejects = Vec::new();
     let mut tables: BTreeMap<usize, Vec<RecordBatch>> = BTreeMap::new();
+    let mut wanted: Vec<Wanted> = Vec::new();
     for piece in decoded {
         rejects.extend(piece.rejects);
         let shares = share(topic, piece.batch, piece.rows, &mut rejects)?;
         for (route, share) in topic.routes.iter().zip(shares) {
             let Some(share) = share else { continue };
-            let batch = land(topic, route, raw, &share, &mut rejects)?;
+            let refused = &plan.tables[route.table].refused;
+            let unknown = Unknown::new(topic, route, &share, refused)?;
+            if !unknown.alterations.is_empty() {
+                want(&mut wanted, route.table, unknown.alterations);
+                continue;
+            }
+            let batch = land(topic, route, raw, (&share, unknown), &mut rejects)?;
             if batch.num_rows() > 0 {
                 tables.entry(route.table).or_default().push(batch);
             }
         }
+    }
+    if !wanted.is_empty() {
+        return Ok(Routing::Grow(wanted));
     }
     let mut routed = Routed::default();
     for (table, batches) in tables {
@@ -70,7 +92,23 @@ pub(crate) fn route(plan: &Plan, raw: &RawBatch, decoded: Vec<Decoded>) -> Resul
         routed.sample = Some(format!("{}: {}", first.cause, first.text));
         routed.tables.push((plan.dead_letters, reject::batch(&topic.name, raw, rejects)?));
     }
-    Ok(routed)
+    Ok(Routing::Done(routed))
+}
+
+/// Adds what a table needs, each alteration once.
+fn want(wanted: &mut Vec<Wanted>, table: usize, alterations: Vec<Alteration>) {
+    match wanted.iter_mut().find(|wanted| wanted.table == table) {
+        Some(known) => known.alterations.extend(alterations),
+        None => wanted.push(Wanted { table, alterations }),
+    }
+    for wanted in wanted {
+        let all = std::mem::take(&mut wanted.alterations);
+        for alteration in all {
+            if !wanted.alterations.contains(&alteration) {
+                wanted.alterations.push(alteration);
+            }
+        }
+    }
 }
 
 /// Gives every row to the route of its event type.
@@ -132,10 +170,10 @@ fn land(
     topic: &TopicPlan,
     route: &RoutePlan,
     raw: &RawBatch,
-    share: &Share,
+    (share, unknown): (&Share, Unknown),
     rejects: &mut Vec<Reject>,
 ) -> Result<RecordBatch, ArrowError> {
-    let mut bad: BTreeMap<u32, Reject> = BTreeMap::new();
+    let mut bad = unknown.faults(route.policy, &share.messages);
     let types = if topic.by_type { Some(event_types(&share.batch)?) } else { None };
     let mut columns = Vec::with_capacity(route.columns.len() + 4);
     for column in &route.columns {
@@ -149,7 +187,11 @@ fn land(
             for row in missing.values().set_indices() {
                 let message = share.messages[row];
                 bad.entry(row as u32)
-                    .and_modify(|reject| reject.text.push_str(&format!(", `{}`", column.name)))
+                    .and_modify(|reject| {
+                        if reject.cause == Cause::MissingField {
+                            reject.text.push_str(&format!(", `{}`", column.name));
+                        }
+                    })
                     .or_insert_with(|| {
                         let text = format!("required but missing or null: `{}`", column.name);
                         Reject::new(message, Cause::MissingField, text)
@@ -167,6 +209,9 @@ fn land(
             });
         }
         arrays.push(array);
+    }
+    if route.policy == SchemaPolicy::Keep {
+        arrays.push(Arc::new(unknown.rest(share.messages.len())));
     }
     if bad.is_empty() {
         arrays.extend(source_columns(&topic.name, raw, &share.messages));

@@ -5,18 +5,121 @@
 //! null is no field. Formats with a schema of their own also give the unknown fields as columns with their types.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, ListArray, MapArray, RecordBatchOptions, StringArray, StructArray};
+use arrow::array::{
+    Array, ArrayRef, AsArray, ListArray, MapArray, RecordBatchOptions, StringArray, StructArray,
+};
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema};
 use arrow::error::ArrowError;
 use arrow::json::LineDelimitedWriter;
 use arrow::record_batch::RecordBatch;
+use sluice_catalog::Alteration;
 
+use crate::decode::fit;
 use crate::decode::nested::{elements, is_null, members};
+use crate::plan::{RoutePlan, TopicPlan};
+use crate::reject::{Cause, Reject};
+use crate::route::Share;
+use crate::topics::{Format, REST_COLUMN, SchemaPolicy};
+use crate::{evolve, infer};
+
+/// What the rows of a route have and its table has not.
+#[derive(Debug, Default)]
+pub(crate) struct Unknown {
+    /// Each row's unknown fields as a JSON object; empty when no row has any.
+    texts: Vec<Option<String>>,
+    /// Why neither the table nor JSON can hold some field; then no row can land.
+    hidden: Option<String>,
+    /// What would make room for them.
+    pub(crate) alterations: Vec<Alteration>,
+}
+
+impl Unknown {
+    /// Looks as far as the table's policy asks for it. `refused` is what the table would not become.
+    pub(crate) fn new(
+        topic: &TopicPlan,
+        route: &RoutePlan,
+        share: &Share,
+        refused: &[Alteration],
+    ) -> Result<Self, ArrowError> {
+        if route.policy == SchemaPolicy::Ignore {
+            return Ok(Self::default());
+        }
+        let evolves = route.policy == SchemaPolicy::Evolve;
+        if topic.format == Format::Json {
+            let texts = of_share(route, &share.batch);
+            let mut alterations = Vec::new();
+            if evolves && texts.iter().any(Option::is_some) {
+                let fields = infer::fields(texts.iter().flatten().map(String::as_str));
+                alterations = evolve::alterations(&route.known, &fields, refused);
+            }
+            return Ok(Self { texts, hidden: None, alterations });
+        }
+        let given = share.batch.schema();
+        let alterations = match evolves {
+            true => evolve::alterations(&route.known, given.fields(), refused),
+            false => Vec::new(),
+        };
+        let unknown = columns(&share.batch, &route.known)?;
+        let (Some(unknown), true) = (unknown, alterations.is_empty()) else {
+            return Ok(Self { alterations, ..Self::default() });
+        };
+        let odd = unknown.schema().fields().iter().find(|field| !is_shown(field.data_type())).cloned();
+        if let Some(odd) = odd {
+            let hidden = format!(
+                "field `{}` is {}, which neither the table nor JSON can hold",
+                odd.name(),
+                fit::name(odd.data_type())
+            );
+            return Ok(Self { hidden: Some(hidden), ..Self::default() });
+        }
+        Ok(Self { texts: texts(&unknown)?, ..Self::default() })
+    }
+
+    /// The rows that the policy does not let land.
+    pub(crate) fn faults(&self, policy: SchemaPolicy, messages: &[u32]) -> BTreeMap<u32, Reject> {
+        let all = |cause, text: &str| {
+            let rejects = messages.iter().map(|message| Reject::new(*message, cause, text));
+            (0..).zip(rejects).collect()
+        };
+        if let Some(hidden) = &self.hidden {
+            return all(Cause::Schema, hidden);
+        }
+        let (cause, fact) = match policy {
+            SchemaPolicy::Ignore | SchemaPolicy::Keep => return BTreeMap::new(),
+            SchemaPolicy::Evolve => (Cause::Schema, "fields that cannot become columns of the table"),
+            SchemaPolicy::Reject => (Cause::UnknownField, "fields that the table does not have"),
+        };
+        let rows = self.texts.iter().zip(messages).zip(0..);
+        let bad = rows.filter_map(|((text, message), row)| {
+            let text = text.as_deref()?;
+            Some((row, Reject::new(*message, cause, format!("{fact}: {text}"))))
+        });
+        bad.collect()
+    }
+
+    /// The column `_rest`.
+    pub(crate) fn rest(&self, rows: usize) -> StringArray {
+        if self.texts.is_empty() {
+            return StringArray::new_null(rows);
+        }
+        self.texts.iter().map(Option::as_deref).collect()
+    }
+}
+
+/// The unknown part of the rows of a JSON topic.
+fn of_share(route: &RoutePlan, batch: &RecordBatch) -> Vec<Option<String>> {
+    let text = |name: &str| batch.column_by_name(name).map(|column| column.as_string::<i32>());
+    let nested = route.columns.iter().filter(|column| column.data_type.is_nested());
+    let nested: Vec<_> =
+        nested.filter_map(|column| Some((column.name.as_str(), text(&column.name)?))).collect();
+    of_json(text(REST_COLUMN), &nested, batch.num_rows(), &route.known)
+}
 
 /// The columns of a batch, and what is inside of them, that `known` lacks; `None` when it has all.
-pub(crate) fn columns(batch: &RecordBatch, known: &Fields) -> Result<Option<RecordBatch>, ArrowError> {
+fn columns(batch: &RecordBatch, known: &Fields) -> Result<Option<RecordBatch>, ArrowError> {
     let (fields, columns) = beyond(batch.schema_ref().fields(), batch.columns(), known)?;
     if fields.is_empty() {
         return Ok(None);
@@ -64,7 +167,9 @@ fn part(column: &ArrayRef, known: &DataType) -> Result<Option<ArrayRef>, ArrowEr
             Some(Arc::new(ListArray::try_new(inside("element", &values), offsets, values, nulls)?))
         }
         (DataType::Map(entries, _), DataType::Map(known, _)) => {
-            let (source, DataType::Struct(known)) = (column.as_map(), known.data_type()) else { return Ok(None) };
+            let (source, DataType::Struct(known)) = (column.as_map(), known.data_type()) else {
+                return Ok(None);
+            };
             let DataType::Struct(entry) = entries.data_type() else { return Ok(None) };
             let (Some(key), Some(known)) = (entry.first(), known.get(1)) else { return Ok(None) };
             let Some(values) = part(source.values(), known.data_type())? else { return Ok(None) };
@@ -79,7 +184,7 @@ fn part(column: &ArrayRef, known: &DataType) -> Result<Option<ArrayRef>, ArrowEr
 }
 
 /// Each row of unknown columns as a JSON object; `None` for a row where all of them are null.
-pub(crate) fn texts(unknown: &RecordBatch) -> Result<Vec<Option<String>>, ArrowError> {
+fn texts(unknown: &RecordBatch) -> Result<Vec<Option<String>>, ArrowError> {
     let mut lines = Vec::new();
     let mut writer = LineDelimitedWriter::new(&mut lines);
     writer.write(unknown)?;
@@ -96,11 +201,18 @@ fn is_empty(text: &str) -> bool {
         || elements(text).is_some_and(|elements| elements.iter().all(|value| is_empty(value)))
 }
 
-/// Which columns of unknown ones JSON can show; the others have no place in a table either.
-pub(crate) fn is_shown(data_type: &DataType) -> bool {
+/// Which columns of unknown ones JSON can show.
+fn is_shown(data_type: &DataType) -> bool {
     match data_type {
         DataType::Union(..) | DataType::Interval(_) | DataType::Duration(_) => false,
-        DataType::List(inner) | DataType::Map(inner, _) => is_shown(inner.data_type()),
+        DataType::List(inner) => is_shown(inner.data_type()),
+        DataType::Map(entries, _) => match entries.data_type() {
+            DataType::Struct(entry) => {
+                entry.first().is_some_and(|key| *key.data_type() == DataType::Utf8)
+                    && is_shown(entries.data_type())
+            }
+            _ => false,
+        },
         DataType::Struct(fields) => fields.iter().all(|field| is_shown(field.data_type())),
         _ => true,
     }
@@ -110,7 +222,7 @@ pub(crate) fn is_shown(data_type: &DataType) -> bool {
 ///
 /// `others` holds the members that some table does not know, as an object each; `nested` the columns with lists and
 /// objects, whose inside may be unknown.
-pub(crate) fn of_json(
+fn of_json(
     others: Option<&StringArray>,
     nested: &[(&str, &StringArray)],
     rows: usize,
@@ -150,7 +262,8 @@ fn part_of(value: &str, known: &DataType) -> Option<String> {
                 found.retain(|(other, _)| *other != key);
                 found.extend(part.map(|part| (key.into_owned(), part)));
             }
-            (!found.is_empty()).then(|| object(found.iter().map(|(key, value)| (key.as_str(), value.as_ref()))))
+            (!found.is_empty())
+                .then(|| object(found.iter().map(|(key, value)| (key.as_str(), value.as_ref()))))
         }
         DataType::List(element) => {
             let parts: Vec<_> =
@@ -164,9 +277,11 @@ fn part_of(value: &str, known: &DataType) -> Option<String> {
         DataType::Map(entries, _) => {
             let DataType::Struct(entry) = entries.data_type() else { return None };
             let inner = entry.get(1)?.data_type();
-            let parts = members(value)?.into_iter().filter_map(|(key, value)| Some((key, part_of(value, inner)?)));
+            let parts =
+                members(value)?.into_iter().filter_map(|(key, value)| Some((key, part_of(value, inner)?)));
             let parts: Vec<_> = parts.collect();
-            (!parts.is_empty()).then(|| object(parts.iter().map(|(key, value)| (key.as_ref(), value.as_str()))))
+            (!parts.is_empty())
+                .then(|| object(parts.iter().map(|(key, value)| (key.as_ref(), value.as_str()))))
         }
         _ => None,
     }

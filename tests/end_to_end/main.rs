@@ -37,6 +37,7 @@ mod models;
 mod olist;
 mod parts;
 mod places;
+mod registered;
 mod rest_client;
 mod sluice;
 mod wire;

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Real servers for the tests, on loopback and without containers: Apache Kafka (one KRaft node, jars from Maven),
-# MinIO (built by `go install`) and PostgreSQL (Debian's package); and the Python environment of the judges. Each is
-# fetched once into a cache and later used without the network.
+# MinIO (built by `go install`), PostgreSQL (Debian's package) and Apicurio Registry, which speaks the protocol of
+# Confluent's schema registry (from Maven); and the Python environment of the judges. Each is fetched once into a cache
+# and later used without the network.
 #
 # A server belongs to the state folder that started it. It is known by its process id and the start time of that
 # process, so a signal never reaches a process that this script did not start. `up` may be called by several
@@ -15,6 +16,7 @@ state=${SLUICE_TEST_STATE:-$here/../../target/test-services}
 ready_seconds=${SLUICE_TEST_READY_SECONDS:-120}
 
 kafka_version=$(sed -n 's:.*<kafka.version>\(.*\)</kafka.version>.*:\1:p' "$here/kafka/pom.xml")
+registry_version=3.3.3
 minio_version=v0.0.0-20260212201848-7aac2a2c5b7c # newer than the last release; release tags are not Go versions
 
 minio_root=sluice-test-root
@@ -23,8 +25,8 @@ minio_user=sluice-test # what Sluice itself signs in as: it may do only what min
 minio_user_secret=sluice-test-secret
 postgres_user=sluice
 postgres_secret=sluice-test-postgres-secret
-servers=(kafka minio postgres)
-fetched=(python kafka postgres minio) # in this order: the build of MinIO takes minutes
+servers=(kafka minio postgres registry)
+fetched=(python kafka registry postgres minio) # in this order: the build of MinIO takes minutes
 minio_bucket=lake # the one that minio/policy.json names
 
 say() { printf '%s\n' "$*" >&2; }
@@ -61,12 +63,12 @@ pid_of() { # prints the process id of service $1 when it runs
 
 port_open() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 
-# Five neighbouring ports that nobody listens on, chosen once and kept until `wipe`: two checkouts never meet.
+# Seven neighbouring ports that nobody listens on, chosen once and kept until `wipe`: two checkouts never meet.
 choose_ports() {
   local first port
   if [[ ! -f $state/ports ]]; then
     for ((first = 29100; first < 30000; first += 10)); do
-      for ((port = first; port < first + 5; port++)); do
+      for ((port = first; port < first + 7; port++)); do
         port_open "$port" && continue 2
       done
       break
@@ -79,6 +81,8 @@ choose_ports() {
   kafka_port=$((first + 2))
   kafka_controller_port=$((first + 3))
   postgres_port=$((first + 4))
+  registry_port=$((first + 5))
+  registry_management_port=$((first + 6))
 }
 
 launch() { # launch NAME COMMAND...: in a session of its own, output to the service's log
@@ -323,6 +327,59 @@ postgres_start() {
 
 postgres_is_ready() { "$(postgres_bin)/pg_isready" -q -h 127.0.0.1 -p "$postgres_port"; }
 postgres_wait() { await postgres postgres_is_ready; }
+
+# ---------------------------------------------------------------- schema registry
+
+registry_home() { printf '%s\n' "$cache/apicurio-registry-$registry_version"; }
+registry_ports() { echo "$registry_port $registry_management_port"; }
+registry_url() { echo "http://127.0.0.1:$registry_port/apis/ccompat/v7"; }
+registry_env() { echo "export SCHEMA_REGISTRY_URL=$(registry_url)"; }
+
+registry_fetch() {
+  local home name=apicurio-registry-app-$registry_version-all.tar.gz
+  home=$(registry_home)
+  [[ ! -d $home ]] || return 0
+  need mvn 'Maven, to fetch the schema registry'
+  say "registry: fetching Apicurio Registry $registry_version"
+  rm -rf "$home.new"
+  mkdir -p "$home.new"
+  (cd "$home.new" && mvn -q -B org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy \
+    "-Dartifact=io.apicurio:apicurio-registry-app:$registry_version:tar.gz:all" -DoutputDirectory=. >&2)
+  tar -xzf "$home.new/$name" -C "$home.new"
+  rm "$home.new/$name"
+  mv "$home.new" "$home"
+}
+
+registry_java() { # a java of version 21 or newer: that of JAVA_HOME, the one in PATH, or one installed beside it
+  local java version
+  for java in "${JAVA_HOME:-}/bin/java" "$(readlink -f "$(command -v java)")" /usr/lib/jvm/*/bin/java; do
+    [[ -x $java ]] || continue
+    version=$(sed -n 's/^JAVA_VERSION="\([0-9]*\).*/\1/p' "${java%/bin/java}/release" 2>/dev/null || true)
+    if ((${version:-0} >= 21)); then
+      printf '%s\n' "$java"
+      return
+    fi
+  done
+  die 'needs Java 21 or newer, to run the schema registry: install one, or let JAVA_HOME name one'
+}
+
+registry_start() {
+  local java
+  java=$(registry_java) || return 1
+  # schemas are kept in memory: each `up` begins with none
+  launch registry env QUARKUS_HTTP_HOST=127.0.0.1 QUARKUS_HTTP_PORT="$registry_port" \
+    QUARKUS_MANAGEMENT_HOST=127.0.0.1 QUARKUS_MANAGEMENT_PORT="$registry_management_port" \
+    QUARKUS_HTTP_ACCESS_LOG_ENABLED=false APICURIO_DATASOURCE_URL='jdbc:h2:mem:registry' \
+    APICURIO_DATASOURCE_JDBC_INITIAL_SIZE=2 APICURIO_DATASOURCE_JDBC_MIN_SIZE=2 \
+    "$java" -XX:+UseSerialGC -Xmx256m -jar "$(registry_home)/quarkus-run.jar"
+}
+
+# Confluent's registry begins with BACKWARD, this one with NONE.
+registry_begin() {
+  curl -fs --max-time 10 -X PUT -H 'Content-Type: application/vnd.schemaregistry.v1+json' \
+    -d '{"compatibility":"BACKWARD"}' "$(registry_url)/config"
+}
+registry_wait() { await registry curl -fs --max-time 10 "$(registry_url)/subjects" && await registry registry_begin; }
 
 # ---------------------------------------------------------------- commands
 

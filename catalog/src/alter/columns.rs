@@ -262,7 +262,8 @@ fn place(fields: &[NestedFieldRef], position: &Position) -> std::result::Result<
     }
 }
 
-fn widens(from: &Type, to: &Type) -> bool {
+/// Whether a column of one type may become one of the other without touching its files.
+pub(crate) fn widens(from: &Type, to: &Type) -> bool {
     use PrimitiveType::{Decimal, Double, Float, Int, Long};
     match (from, to) {
         (Type::Primitive(Int), Type::Primitive(Long)) | (Type::Primitive(Float), Type::Primitive(Double)) => {

@@ -14,8 +14,9 @@ use uuid::Uuid;
 
 use super::conflicts::{Guard, Rules};
 use super::removal::Removal;
-use super::{Commit, CommitOutcome, Operation, Partitions, Rewrite, RowChanges, StagedManifests};
-use crate::alter::Redefinition;
+use super::{
+    Commit, CommitOutcome, Operation, Partitions, Rewrite, RowChanges, StagedManifests, misfit,
+};
 use crate::error::{Error, Result};
 use crate::files::LiveFile;
 use crate::offsets::{self, Fence, SourceOffsets};
@@ -64,7 +65,7 @@ pub(super) async fn plan<'a>(
     base: &TableSnapshot,
 ) -> Result<std::result::Result<Draft<'a>, CommitOutcome>> {
     let conflicted = |reason| Ok(Err(CommitOutcome::Conflicted { table: commit.table.clone(), reason }));
-    if let Some(reason) = misfit(commit, base.metadata()) {
+    if let Some(reason) = misfit::of(commit, base.metadata()) {
         return conflicted(reason);
     }
     let snapshot = match snapshot(commit, base.metadata())? {
@@ -323,53 +324,4 @@ pub(super) fn landed(commit: &Commit, base: &TableSnapshot) -> Result<bool> {
         next = snapshot.parent_snapshot_id().and_then(|id| metadata.snapshot_by_id(id));
     }
     Ok(false)
-}
-
-/// Why files cannot join a table that changed since their writers were made.
-fn misfit(commit: &Commit, metadata: &TableMetadata) -> Option<String> {
-    let deletes = commit.operation.deletes();
-    let manifests = match &commit.operation {
-        Operation::RewriteManifests(staged) => Some(staged.table_uuid),
-        _ => None,
-    };
-    let written_for =
-        [commit.files.as_ref().map(|files| files.table_uuid), deletes.map(|d| d.table_uuid), manifests];
-    if written_for.iter().flatten().any(|uuid| *uuid != metadata.uuid()) {
-        return Some("it was dropped and created again since the files were written".to_owned());
-    }
-    commit.files.as_ref().and_then(|files| misfit_of_columns(files, metadata))
-}
-
-fn misfit_of_columns(files: &StagedFiles, metadata: &TableMetadata) -> Option<String> {
-    if let Some(redefinition) = &files.redefinition {
-        let same = redefinition.base == Redefinition::basis(metadata);
-        return (!same)
-            .then(|| "its columns or partitioning changed since the files were written".to_owned());
-    }
-    if metadata.partition_spec_by_id(files.spec_id).is_none() {
-        return Some(format!("partition spec {} of the files is gone", files.spec_id));
-    }
-    if files.schema_id == metadata.current_schema_id() {
-        return None;
-    }
-    let Some(written) = metadata.schema_by_id(files.schema_id) else {
-        return Some(format!("schema {} of the files is gone", files.schema_id));
-    };
-    let current = metadata.current_schema();
-    for field in written.as_struct().fields() {
-        match current.field_by_id(field.id) {
-            None => return Some(format!("column {} was dropped since the files were written", field.name)),
-            Some(now) if now.field_type != field.field_type => {
-                return Some(format!("column {} changed its type since the files were written", field.name));
-            }
-            Some(now) if now.required && !field.required => {
-                return Some(format!("column {} became required since the files were written", field.name));
-            }
-            Some(_) => {}
-        }
-    }
-    let added = current.as_struct().fields().iter().find(|field| {
-        field.required && written.field_by_id(field.id).is_none() && field.initial_default.is_none()
-    });
-    added.map(|field| format!("required column {} was added since the files were written", field.name))
 }

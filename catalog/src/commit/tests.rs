@@ -4,6 +4,7 @@
 mod changes;
 mod conflicts;
 mod faults;
+mod grown;
 mod in_turn;
 mod kinds;
 mod metadata;

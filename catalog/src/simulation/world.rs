@@ -113,6 +113,7 @@ impl World {
         Ok(StagedFiles {
             files: vec![file],
             schema_id: metadata.current_schema_id(),
+            oldest_schema_id: metadata.current_schema_id(),
             spec_id: metadata.default_partition_spec_id(),
             table_uuid: metadata.uuid(),
             redefinition: None,

@@ -15,9 +15,10 @@ mod schema;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use arrow::compute::concat_batches;
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{Schema, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
+use arrow_avro::errors::AvroError;
 use arrow_avro::reader::{Decoder, ReaderBuilder};
 use arrow_avro::schema::{AvroSchema, Fingerprint, FingerprintAlgorithm, SchemaStore};
 
@@ -42,6 +43,13 @@ pub(super) fn shape(id: u32, schema: &SchemaText, _: &[u32]) -> Result<Box<dyn S
     let decoder = build(id, &text).map_err(|error| error.to_string())?;
     let fields = decoder.schema();
     Ok(Box::new(Avro { id, text, fields, decoder: Some(decoder) }))
+}
+
+/// The columns of a schema.
+pub(crate) fn fields(schema: &SchemaText) -> Result<Schema, String> {
+    let text = schema::expand(&schema.text, &schema.references)?;
+    let decoder = build(0, &text).map_err(|error| error.to_string())?;
+    Ok(decoder.schema().as_ref().clone())
 }
 
 /// A decoder of messages that are framed with `id`.
@@ -97,7 +105,9 @@ impl Avro {
         mut decoder: Decoder,
         pieces: &mut Pieces,
     ) -> Result<(), ArrowError> {
-        match decoder.flush() {
+        let flushed = catch_unwind(AssertUnwindSafe(|| decoder.flush()));
+        let damage = || AvroError::ParseError("a value in the message is out of range".to_owned());
+        match flushed.unwrap_or_else(|_| Err(damage())) {
             Ok(Some(batch)) => {
                 self.decoder = Some(decoder);
                 pieces.batches.push(batch);
@@ -108,7 +118,8 @@ impl Avro {
             Err(error) => match bodies {
                 [body] => {
                     let text = error.to_string();
-                    pieces.rejects.push(Reject::new(body.message, Cause::InvalidUtf8, text));
+                    let cause = if text.contains("UTF-8") { Cause::InvalidUtf8 } else { Cause::Malformed };
+                    pieces.rejects.push(Reject::new(body.message, cause, text));
                     Ok(())
                 }
                 _ => {

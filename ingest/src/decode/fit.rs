@@ -76,6 +76,31 @@ fn is_comparable(from: &DataType, to: &DataType) -> bool {
     }
 }
 
+/// How many values of a type fit a column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Holds {
+    All,
+    Some,
+    None,
+}
+
+/// How many values of type `from` fit a column of type `to`; neither is nested in the same way.
+pub(crate) fn holds(from: &DataType, to: &DataType) -> Holds {
+    match (from, to) {
+        (from, to) if from == to || *from == DataType::Null => Holds::All,
+        (DataType::Dictionary(_, values), to) => holds(values, to),
+        (from, to) if from.is_nested() || to.is_nested() => Holds::None,
+        (from, DataType::Utf8) if is_comparable(from, to) => Holds::All,
+        (DataType::Int32, DataType::Int64 | DataType::Float64) => Holds::All,
+        (DataType::Float32, DataType::Float64) => Holds::All,
+        (DataType::Timestamp(..), DataType::Timestamp(..)) if is_comparable(from, to) => Holds::All,
+        (DataType::Time32(_) | DataType::Time64(_), DataType::Time64(_)) => Holds::All,
+        (DataType::Utf8, _) | (DataType::Int64, DataType::Timestamp(_, Some(_))) => Holds::Some,
+        (from, to) if is_comparable(from, to) => Holds::Some,
+        _ => Holds::None,
+    }
+}
+
 /// Casts, and finds what changed by casting it back.
 fn scalar(source: &ArrayRef, target: &DataType) -> Fitted {
     let options = CastOptions { safe: true, ..CastOptions::default() };

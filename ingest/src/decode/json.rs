@@ -26,13 +26,17 @@ use self::scan::{Fault, Scan, Value};
 use super::{Decode, Decoded};
 use crate::reject::{Cause, Reject};
 use crate::source::raw::RawBatch;
+use crate::topics::REST_COLUMN;
 
 /// Decodes the messages of one topic.
 #[derive(Debug)]
 pub(crate) struct Json {
     fields: SchemaRef,
-    /// Which fields want lists or objects, and nothing else.
-    nested: Vec<bool>,
+    wants: Vec<Wants>,
+    /// Which fields some table does not know, when what is unknown is collected.
+    others: Option<Vec<bool>>,
+    /// The unknown members of the message under way.
+    unknown: Vec<u8>,
     keys: Keys,
     /// A text with escapes is put together here.
     scratch: Vec<u8>,
@@ -62,10 +66,24 @@ impl Json {
     /// A decoder for `fields`: text columns, those of nested types with their JSON.
     pub(crate) fn new(fields: &Schema) -> Self {
         let keys = Keys::new(fields.fields().iter().map(|field| field.name().as_str()));
-        let nested = fields.fields().iter().map(|field| field.data_type().is_nested()).collect();
+        let wants = fields.fields().iter().map(|field| match field.data_type() {
+            DataType::Null => Wants::Any,
+            nested if nested.is_nested() => Wants::Nested,
+            _ => Wants::Value,
+        });
+        let wants = wants.collect();
         let texts = fields.fields().iter().map(|field| Field::new(field.name(), DataType::Utf8, true));
         let fields = Arc::new(Schema::new(texts.collect::<Vec<_>>()));
-        Self { fields, nested, keys, scratch: Vec::new() }
+        Self { fields, wants, others: None, keys, unknown: Vec::new(), scratch: Vec::new() }
+    }
+
+    /// Also collects the members that are no fields, or that `unshared` says some table does not know: as one JSON
+    /// object a message, in a last column. Members that are null are left out.
+    pub(crate) fn with_others(mut self, unshared: Vec<bool>) -> Self {
+        let mut fields = self.fields.fields().to_vec();
+        fields.push(Arc::new(Field::new(REST_COLUMN, DataType::Utf8, true)));
+        (self.fields, self.others) = (Arc::new(Schema::new(fields)), Some(unshared));
+        self
     }
 
     /// Puts the wanted fields of one message into the columns, or says what is wrong with it.
@@ -74,19 +92,29 @@ impl Json {
         let mut scan = Scan::new(payload, &mut self.scratch);
         let mut unfit = None;
         let mut place = 0;
+        self.unknown.clear();
         let read = scan.document(|scan| {
+            let key = scan.at();
             let column = self.keys.read(scan, place)?;
+            let key = scan.since(key);
             place += 1;
             scan.colon()?;
             let begin = scan.at();
             let value = scan.value(1)?;
+            if let Some(unshared) = &self.others
+                && value != Value::Null
+                && column.is_none_or(|column| unshared[column])
+            {
+                self.unknown.push(if self.unknown.is_empty() { b'{' } else { b',' });
+                self.unknown.extend([key, b":", scan.since(begin)].concat());
+            }
             match (column, value) {
                 (None, _) => {}
                 (Some(column), Value::Null) => columns.set(column, None),
-                (Some(column), value) if self.nested[column] => match value {
-                    Value::List | Value::Object => columns.set(column, Some(scan.since(begin))),
-                    _ => unfit = Some((column, value)),
-                },
+                (Some(column), Value::List | Value::Object) if self.wants[column] != Wants::Value => {
+                    columns.set(column, Some(scan.since(begin)));
+                }
+                (Some(column), value) if self.wants[column] == Wants::Nested => unfit = Some((column, value)),
                 (Some(column), Value::Plain(text)) => columns.set(column, Some(text)),
                 (Some(column), Value::Unescaped) => columns.set(column, Some(scan.unescaped())),
                 (Some(column), Value::List | Value::Object) => unfit = Some((column, value)),
@@ -94,6 +122,10 @@ impl Json {
             Ok(())
         });
         read.map_err(Fault::told)?;
+        if !self.unknown.is_empty() {
+            self.unknown.push(b'}');
+            columns.set(self.fields.fields().len() - 1, Some(&self.unknown));
+        }
         match unfit {
             None => Ok(()),
             Some((column, value)) => {
@@ -106,6 +138,14 @@ impl Json {
             }
         }
     }
+}
+
+/// What a field takes. Where routes do not agree, each makes of it what fits its column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wants {
+    Value,
+    Nested,
+    Any,
 }
 
 /// What can be said of a message before it is read.

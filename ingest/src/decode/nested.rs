@@ -5,11 +5,12 @@
 //! the declared types of them. Of a key that is there twice the last counts. Unknown keys are left out here.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, ListArray, MapArray, StringArray, StringBuilder, StructArray};
 use arrow::buffer::{NullBuffer, OffsetBuffer, ScalarBuffer};
-use arrow::datatypes::{DataType, Field};
+use arrow::datatypes::{DataType, Field, Fields};
 use arrow::error::ArrowError;
 
 use super::exact::Misfit;
@@ -22,114 +23,116 @@ pub(super) fn unfold(texts: &StringArray, target: &DataType) -> Result<(ArrayRef
     Ok((made, misfits))
 }
 
-/// A column of JSON values, each with the row that it belongs to.
-fn column(
-    values: Vec<(u32, Option<&str>)>,
-    target: &DataType,
-    misfits: &mut Vec<Misfit>,
-) -> Result<ArrayRef, ArrowError> {
+/// JSON values, each with the row that it belongs to.
+type Values<'a> = Vec<(u32, Option<&'a str>)>;
+
+/// A column of JSON values.
+fn column(values: Values<'_>, target: &DataType, misfits: &mut Vec<Misfit>) -> Result<ArrayRef, ArrowError> {
     match target {
-        DataType::Struct(fields) => {
-            let mut columns: Vec<Vec<(u32, Option<&str>)>> =
-                fields.iter().map(|_| Vec::with_capacity(values.len())).collect();
-            let mut valid = Vec::with_capacity(values.len());
-            for (row, value) in values {
-                let object = object(row, value, "an object", misfits);
-                columns.iter_mut().for_each(|column| column.push((row, None)));
-                valid.push(object.is_some());
-                for (key, value) in object.into_iter().flatten() {
-                    if let Some(at) = fields.iter().position(|field| *field.name() == key)
-                        && let Some(last) = columns[at].last_mut()
-                    {
-                        last.1 = Some(value);
-                    }
-                }
+        DataType::Struct(fields) => structs(values, fields, misfits),
+        DataType::List(element) => lists(values, element, misfits),
+        DataType::Map(entries, _) => match entries.data_type() {
+            DataType::Struct(entry) if entry.len() == 2 => maps(values, &entry[1], misfits),
+            _ => Err(ArrowError::SchemaError(format!("{target} is no map"))),
+        },
+        _ => Ok(texts(values, misfits)),
+    }
+}
+
+fn structs(values: Values<'_>, fields: &Fields, misfits: &mut Vec<Misfit>) -> Result<ArrayRef, ArrowError> {
+    let mut columns: Vec<Values<'_>> = fields.iter().map(|_| Vec::with_capacity(values.len())).collect();
+    let mut valid = Vec::with_capacity(values.len());
+    for (row, value) in values {
+        let object = object(row, value, misfits);
+        columns.iter_mut().for_each(|column| column.push((row, None)));
+        valid.push(object.is_some());
+        for (key, value) in object.into_iter().flatten() {
+            if let Some(at) = fields.iter().position(|field| *field.name() == key)
+                && let Some(last) = columns[at].last_mut()
+            {
+                last.1 = Some(value);
             }
-            let length = valid.len();
-            let made = columns
-                .into_iter()
-                .zip(fields)
-                .map(|(column, field)| self::column(column, field.data_type(), misfits));
-            let made = made.collect::<Result<Vec<_>, _>>()?;
-            let texts = fields.iter().zip(&made);
-            let fields = texts.map(|(field, made)| Field::new(field.name(), made.data_type().clone(), true));
-            let nulls = NullBuffer::from(valid);
-            Ok(Arc::new(StructArray::try_new_with_length(fields.collect(), made, Some(nulls), length)?))
-        }
-        DataType::List(element) => {
-            let (mut inside, mut ends, mut valid) = (Vec::new(), Vec::new(), Vec::new());
-            for (row, value) in values {
-                let list = value.filter(|value| !is_null(value)).and_then(|value| {
-                    let list = elements(value);
-                    if list.is_none() {
-                        misfits.push((row, fault(value, "a list")));
-                    }
-                    list
-                });
-                valid.push(list.is_some());
-                inside.extend(list.into_iter().flatten().map(|value| (row, Some(value))));
-                ends.push(inside.len());
-            }
-            let made = column(inside, element.data_type(), misfits)?;
-            let element = Arc::new(Field::new(element.name(), made.data_type().clone(), true));
-            Ok(Arc::new(ListArray::try_new(element, offsets(ends)?, made, Some(NullBuffer::from(valid)))?))
-        }
-        DataType::Map(entries, _) => {
-            let DataType::Struct(entry) = entries.data_type() else { return Err(no_map(target)) };
-            let [_, value_field] = entry.as_ref() else { return Err(no_map(target)) };
-            let (mut keys, mut inside) = (StringBuilder::new(), Vec::new());
-            let (mut ends, mut valid) = (Vec::new(), Vec::new());
-            for (row, value) in values {
-                let object = object(row, value, "an object", misfits);
-                valid.push(object.is_some());
-                for (key, value) in last_of_each(object.unwrap_or_default()) {
-                    keys.append_value(key);
-                    inside.push((row, Some(value)));
-                }
-                ends.push(inside.len());
-            }
-            let made = column(inside, value_field.data_type(), misfits)?;
-            let value = Field::new("value", made.data_type().clone(), true);
-            let entry = vec![Field::new("key", DataType::Utf8, false), value];
-            let keys: ArrayRef = Arc::new(keys.finish());
-            let inner = StructArray::try_new(entry.clone().into(), vec![keys, made], None)?;
-            let entries = Arc::new(Field::new("key_value", DataType::Struct(entry.into()), false));
-            let nulls = Some(NullBuffer::from(valid));
-            Ok(Arc::new(MapArray::try_new(entries, offsets(ends)?, inner, nulls, false)?))
-        }
-        _ => {
-            let mut texts = StringBuilder::with_capacity(values.len(), values.len() * 8);
-            for (row, value) in values {
-                match value.filter(|value| !is_null(value)) {
-                    None => texts.append_null(),
-                    Some(value) if value.starts_with(['{', '[']) => {
-                        misfits.push((row, fault(value, "a single value")));
-                        texts.append_null();
-                    }
-                    Some(value) => texts.append_value(unquoted(value)),
-                }
-            }
-            Ok(Arc::new(texts.finish()))
         }
     }
+    let length = valid.len();
+    let made =
+        columns.into_iter().zip(fields).map(|(values, field)| column(values, field.data_type(), misfits));
+    let made = made.collect::<Result<Vec<_>, _>>()?;
+    let texts = fields.iter().zip(&made);
+    let fields = texts.map(|(field, made)| Field::new(field.name(), made.data_type().clone(), true));
+    let nulls = NullBuffer::from(valid);
+    Ok(Arc::new(StructArray::try_new_with_length(fields.collect(), made, Some(nulls), length)?))
+}
+
+fn lists(values: Values<'_>, element: &Field, misfits: &mut Vec<Misfit>) -> Result<ArrayRef, ArrowError> {
+    let (mut inside, mut ends, mut valid) = (Vec::new(), Vec::new(), Vec::new());
+    for (row, value) in values {
+        let value = value.filter(|value| !is_null(value));
+        let list = value.and_then(elements);
+        if let (Some(value), None) = (value, &list) {
+            misfits.push((row, fault(value, "a list")));
+        }
+        valid.push(list.is_some());
+        inside.extend(list.into_iter().flatten().map(|value| (row, Some(value))));
+        ends.push(inside.len());
+    }
+    let made = column(inside, element.data_type(), misfits)?;
+    let element = Arc::new(Field::new(element.name(), made.data_type().clone(), true));
+    Ok(Arc::new(ListArray::try_new(element, offsets(ends)?, made, Some(NullBuffer::from(valid)))?))
+}
+
+fn maps(values: Values<'_>, value: &Field, misfits: &mut Vec<Misfit>) -> Result<ArrayRef, ArrowError> {
+    let (mut keys, mut inside) = (StringBuilder::new(), Vec::new());
+    let (mut ends, mut valid) = (Vec::new(), Vec::new());
+    for (row, value) in values {
+        let object = object(row, value, misfits);
+        valid.push(object.is_some());
+        for (key, value) in last_of_each(object.unwrap_or_default()) {
+            keys.append_value(key);
+            inside.push((row, Some(value)));
+        }
+        ends.push(inside.len());
+    }
+    let made = column(inside, value.data_type(), misfits)?;
+    let value = Field::new("value", made.data_type().clone(), true);
+    let entry = vec![Field::new("key", DataType::Utf8, false), value];
+    let keys: ArrayRef = Arc::new(keys.finish());
+    let inner = StructArray::try_new(entry.clone().into(), vec![keys, made], None)?;
+    let entries = Arc::new(Field::new("key_value", DataType::Struct(entry.into()), false));
+    let nulls = Some(NullBuffer::from(valid));
+    Ok(Arc::new(MapArray::try_new(entries, offsets(ends)?, inner, nulls, false)?))
+}
+
+fn texts(values: Values<'_>, misfits: &mut Vec<Misfit>) -> ArrayRef {
+    let mut texts = StringBuilder::with_capacity(values.len(), values.len() * 8);
+    for (row, value) in values {
+        match value.filter(|value| !is_null(value)) {
+            None => texts.append_null(),
+            Some(value) if value.starts_with(['{', '[']) => {
+                misfits.push((row, fault(value, "a single value")));
+                texts.append_null();
+            }
+            Some(value) => texts.append_value(unquoted(value)),
+        }
+    }
+    Arc::new(texts.finish())
 }
 
 fn object<'a>(
     row: u32,
     value: Option<&'a str>,
-    what: &str,
     misfits: &mut Vec<Misfit>,
 ) -> Option<Vec<(Cow<'a, str>, &'a str)>> {
     let value = value.filter(|value| !is_null(value))?;
     let members = members(value);
     if members.is_none() {
-        misfits.push((row, fault(value, what)));
+        misfits.push((row, fault(value, "an object")));
     }
     members
 }
 
 fn last_of_each<'a>(members: Vec<(Cow<'a, str>, &'a str)>) -> Vec<(Cow<'a, str>, &'a str)> {
-    let mut places: std::collections::HashMap<String, usize> = std::collections::HashMap::new();
+    let mut places: HashMap<String, usize> = HashMap::new();
     let mut kept: Vec<(Cow<'a, str>, &'a str)> = Vec::with_capacity(members.len());
     for member in members {
         match places.get(member.0.as_ref()) {
@@ -145,10 +148,6 @@ fn last_of_each<'a>(members: Vec<(Cow<'a, str>, &'a str)>) -> Vec<(Cow<'a, str>,
 
 fn fault(value: &str, wanted: &str) -> String {
     super::exact::describe(value, &format!("is not {wanted}"))
-}
-
-fn no_map(target: &DataType) -> ArrowError {
-    ArrowError::SchemaError(format!("{target} is no map"))
 }
 
 fn offsets(ends: Vec<usize>) -> Result<OffsetBuffer<i32>, ArrowError> {

@@ -43,6 +43,12 @@ pub(super) fn shape(_: u32, text: &SchemaText, path: &[u32]) -> Result<Box<dyn S
     Ok(Box::new(Protobuf { message, fields }))
 }
 
+/// The columns of the message type at `path`.
+pub(crate) fn fields(text: &SchemaText, path: &[u32]) -> Result<Schema, String> {
+    let pool = schema::compile(text)?;
+    Ok(Schema::new(schema::columns(&schema::message_at(&pool, path)?)?.arrow_fields()))
+}
+
 impl Shape for Protobuf {
     fn decode(&mut self, raw: &RawBatch, bodies: &[Body]) -> Result<Decoded, ArrowError> {
         let (mut rows, mut rejects) = (Vec::with_capacity(bodies.len()), Vec::new());

@@ -9,7 +9,7 @@ use crate::fixtures;
 use crate::kafka::KafkaSettings;
 use crate::pipeline::DeadLetterLimit;
 use crate::pipeline::tables;
-use crate::route::route;
+use crate::route::{Routing, route};
 use crate::source::raw::RawBatch;
 use crate::topics::Topic;
 
@@ -75,7 +75,9 @@ impl Bench {
             raw.push(start + index as i64, None, None, Some(payload.as_bytes()));
         }
         let decoded = Json::new(&self.plan.topics[topic].fields).decode(&raw).unwrap();
-        let routed = route(&self.plan, &raw, vec![decoded]).unwrap();
+        let Routing::Done(routed) = route(&self.plan, &raw, vec![decoded]).unwrap() else {
+            panic!("no table grows")
+        };
         let reservation = self.budget.reserve(1);
         let landing = Landing { topic, partition, epoch, first_offset: start, routed, reservation };
         self.lander.write(landing).await.unwrap();

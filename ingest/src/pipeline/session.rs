@@ -13,18 +13,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use sluice_catalog::TableSnapshot;
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::{Shared, tables};
 use crate::budget::Budget;
-use crate::decode::Decoder;
 use crate::error::{Error, Result};
+use crate::evolve::Plans;
 use crate::land::{Landed, Lander, Landing, Outcome};
-use crate::plan::Plan;
 use crate::registry::Lookup;
-use crate::route::route;
+use crate::rows::Rows;
 use crate::source::start::{self, Start};
 use crate::source::{Command, Event, Parcel, Ports, Source};
 
@@ -59,13 +59,16 @@ struct Session<'a> {
 /// Runs a session to its end.
 pub(crate) async fn run(shared: &Shared, budget: Arc<Budget>, stop: &CancellationToken) -> Result<End> {
     let snapshots = tables::load(&shared.lake, &shared.plan).await?;
+    let schemas: Vec<_> = snapshots.iter().map(TableSnapshot::schema).collect();
+    let plan = Arc::new(shared.plan.adopted(schemas.iter().map(AsRef::as_ref)));
+    let plans = Arc::new(Plans::new(shared.lake.clone(), Arc::clone(&plan)));
     let (commands, obeyed) = channel();
     let (events_in, events) = mpsc::unbounded_channel();
     let threads = shared.settings.decode_threads.max(1);
     let (raw_in, raw_out) = sync_channel(threads * 2);
     let (landings_in, landings) = mpsc::channel(threads * 2);
     let ports = Ports { commands: obeyed, events: events_in.clone(), batches: raw_in };
-    let (plan, settings) = (Arc::clone(&shared.plan), Arc::clone(&shared.settings));
+    let settings = Arc::clone(&shared.settings);
     let source = Source::new(
         Arc::clone(&plan),
         Arc::clone(&settings),
@@ -76,10 +79,10 @@ pub(crate) async fn run(shared: &Shared, budget: Arc<Budget>, stop: &Cancellatio
     let raw_out = Arc::new(Mutex::new(raw_out));
     let mut handles = vec![spawn("sluice-poll", events_in.clone(), move || source.run())?];
     for _ in 0..threads {
-        let (plan, raw, out) = (Arc::clone(&plan), Arc::clone(&raw_out), landings_in.clone());
+        let (plans, raw, out) = (Arc::clone(&plans), Arc::clone(&raw_out), landings_in.clone());
         let (events, schemas) = (events_in.clone(), shared.schemas.clone());
         let work = move || {
-            if let Err(error) = decode(&plan, schemas.as_ref(), &raw, &out) {
+            if let Err(error) = decode(&plans, schemas, &raw, &out) {
                 let _ = events.send(Event::Failed(error));
             }
         };
@@ -221,18 +224,16 @@ fn spawn(
 
 /// A decode thread: raw batches in, rows of tables out, until either end is closed.
 fn decode(
-    plan: &Plan,
-    schemas: Option<&Arc<Lookup>>,
+    plans: &Plans,
+    schemas: Option<Arc<Lookup>>,
     raw: &Mutex<Receiver<Parcel>>,
     out: &mpsc::Sender<Landing>,
 ) -> Result<()> {
-    let decoders = plan.topics.iter().map(|topic| Decoder::new(topic, schemas));
-    let mut decoders: Vec<Decoder> = decoders.collect::<Result<_>>()?;
+    let mut rows = Rows::new(plans, schemas)?;
     loop {
         let next = raw.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(Parcel { raw, mut reservation }) = next else { return Ok(()) };
-        let decoded = decoders[raw.topic].decode(&raw)?;
-        let routed = route(plan, &raw, decoded).map_err(Error::Columns)?;
+        let routed = rows.of(&raw)?;
         reservation.resize(routed.tables.iter().map(|(_, batch)| batch.get_array_memory_size()).sum());
         let (topic, partition, epoch) = (raw.topic, raw.partition, raw.epoch);
         let first_offset = raw.first_offset().unwrap_or_default();

@@ -1,10 +1,12 @@
 //! The tables of a run: created when missing, compared with the topics file when they exist.
 
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{DataType, FieldRef, SchemaRef};
 use sluice_catalog::{Created, Lake, TableSnapshot, TableSpec};
 
 use crate::error::{Error, Result};
+use crate::evolve::widens;
 use crate::plan::{Plan, TablePlan};
+use crate::topics::SchemaPolicy;
 
 /// Creates all tables of the plan.
 ///
@@ -33,6 +35,25 @@ pub(crate) async fn load(lake: &Lake, plan: &Plan) -> Result<Vec<TableSnapshot>>
     Ok(snapshots)
 }
 
+/// Whether values of a declared type can land in a column; a table that evolves may be ahead of the topics file.
+fn lands(declared: &DataType, found: &DataType, policy: SchemaPolicy) -> bool {
+    let evolves = policy == SchemaPolicy::Evolve;
+    match (declared, found) {
+        (DataType::Struct(declared), DataType::Struct(found)) => {
+            let has = |field: &FieldRef| {
+                let other = found.iter().find(|other| other.name() == field.name());
+                other.is_some_and(|other| lands(field.data_type(), other.data_type(), policy))
+            };
+            declared.iter().all(has) && (evolves || declared.len() == found.len())
+        }
+        (DataType::List(declared), DataType::List(found))
+        | (DataType::Map(declared, _), DataType::Map(found, _)) => {
+            lands(declared.data_type(), found.data_type(), policy)
+        }
+        (declared, found) => declared == found || (evolves && widens(declared, found)),
+    }
+}
+
 /// Every column that will be written must be there with its type; the table may have more that are optional.
 fn fits(table: &TablePlan, snapshot: &TableSnapshot) -> Result<()> {
     let found = snapshot.schema();
@@ -40,7 +61,7 @@ fn fits(table: &TablePlan, snapshot: &TableSnapshot) -> Result<()> {
     for field in table.schema.fields() {
         match found.field_with_name(field.name()) {
             Err(_) => return fault(format!("it has no column `{}`", field.name())),
-            Ok(other) if other.data_type() != field.data_type() => {
+            Ok(other) if !lands(field.data_type(), other.data_type(), table.policy) => {
                 let (name, is, want) = (field.name(), other.data_type(), field.data_type());
                 return fault(format!("its column `{name}` is {is}, the topics file says {want}"));
             }

@@ -17,7 +17,7 @@ fn routed(topic: Topic, payloads: &[&str]) -> (Plan, Routed) {
         raw.push(100 + index as i64, Some(5), Some(b"k"), Some(payload.as_bytes()));
     }
     let decoded = Json::new(&plan.topics[0].fields).decode(&raw).unwrap();
-    let routed = route(&plan, &raw, vec![decoded]).unwrap();
+    let Routing::Done(routed) = route(&plan, &raw, vec![decoded]).unwrap() else { panic!("no table grows") };
     (plan, routed)
 }
 

@@ -119,12 +119,6 @@ fn fields_of_format(topic: &Topic) -> Result<(), String> {
 
 pub(super) fn route(route: &Route) -> Result<(), String> {
     let table = &route.table;
-    if route.policy != SchemaPolicy::Ignore {
-        return Err(format!(
-            "the schema policy `{}` of `{table}` is not there yet\n  remove it",
-            route.policy
-        ));
-    }
     let open = matches!(route.policy, SchemaPolicy::Evolve | SchemaPolicy::Keep);
     if route.columns.is_empty() && !open {
         return Err(format!(

@@ -5,7 +5,8 @@
 //! - names are looked up here, in the schema and in those it refers to, and each use becomes a definition of its own;
 //! - only what decides the encoding stays: no documentation, defaults, aliases or order;
 //! - refused are schemas that contain themselves (no table can hold such values), lists and maps of elements that
-//!   take no bytes (a few bytes could claim 2^62 of them), and schemas that grow too large or too deep.
+//!   take no bytes (a few bytes could claim 2^62 of them), unions of several types (which no table can hold, and whose
+//!   nulls the decoder does not read), and schemas that grow too large or too deep.
 
 use std::collections::HashMap;
 
@@ -128,10 +129,14 @@ impl<'a> Expansion<'a> {
             made.push(self.expand(branch, space)?.value);
             self.open.pop();
         }
-        match made.len() {
-            0 => Err("a union without branches has no values".to_owned()),
-            _ => Ok(Expanded { value: Value::Array(made), takes_bytes: true }),
+        match made.iter().filter(|branch| **branch != "null").count() {
+            0 => return Err("a union without a type has no values".to_owned()),
+            // The decoder takes a union of one for a union of several; with null behind it nothing else changes.
+            1 if made.len() == 1 => made.push(json!("null")),
+            1 => {}
+            _ => return Err("a union of several types, which no table can hold".to_owned()),
         }
+        Ok(taking_bytes(Value::Array(made)))
     }
 
     fn object(&mut self, object: &'a Map<String, Value>, space: &str) -> Result<Expanded, String> {

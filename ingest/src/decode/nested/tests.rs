@@ -57,7 +57,7 @@ fn what_is_no_json_is_a_misfit_and_never_an_endless_loop() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(128))]
+    #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
     fn members_and_elements_are_those_of_another_parser(value in json(3)) {
         for text in [serde_json::to_string(&value).unwrap(), serde_json::to_string_pretty(&value).unwrap()] {

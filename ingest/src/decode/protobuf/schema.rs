@@ -15,6 +15,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use prost_reflect::prost::Message as _;
+use prost_reflect::prost_types::FileDescriptorProto;
 use prost_reflect::{DescriptorPool, FieldDescriptor, Kind, MessageDescriptor};
 use protox::file::{ChainFileResolver, File, FileResolver, GoogleFileResolver};
 
@@ -34,10 +38,20 @@ struct Files(HashMap<String, String>);
 impl FileResolver for Files {
     fn open_file(&self, name: &str) -> Result<File, protox::Error> {
         match self.0.get(name) {
-            Some(text) => File::from_source(name, text),
+            Some(text) => match descriptor(name, text) {
+                Some(file) => Ok(File::from_file_descriptor_proto(file)),
+                None => File::from_source(name, text),
+            },
             None => Err(protox::Error::file_not_found(name)),
         }
     }
+}
+
+/// A schema that was registered as an encoded descriptor; no text of a schema is made of these letters alone.
+fn descriptor(name: &str, text: &str) -> Option<FileDescriptorProto> {
+    let bytes = STANDARD.decode(text.trim()).ok()?;
+    let file = FileDescriptorProto::decode(bytes.as_slice()).ok()?;
+    Some(FileDescriptorProto { name: Some(name.to_owned()), ..file })
 }
 
 /// The compiled schema.

@@ -14,7 +14,8 @@ fn names_are_replaced_by_what_they_stand_for() {
         {"name":"c","type":"x.Home"},
         {"name":"d","type":"other.Place"},
         {"name":"e","type":{"type":"string","logicalType":"uuid"}},
-        {"name":"f","type":{"type":{"type":"int"}}}]}"#;
+        {"name":"f","type":{"type":{"type":"int"}}},
+        {"name":"g","type":["int"]}]}"#;
     let place =
         r#"{"type":"record","name":"Place","namespace":"other","fields":[{"name":"near","type":"Far"}]}"#;
     let far = r#"{"type":"enum","name":"other.Far","symbols":["N"]}"#;
@@ -26,6 +27,7 @@ fn names_are_replaced_by_what_they_stand_for() {
     assert_eq!(fields[2]["type"]["fields"], fields[0]["type"]["fields"]);
     assert_eq!(fields[3]["type"]["fields"][0]["type"]["symbols"][0], "N");
     assert_eq!((&fields[4]["type"], &fields[5]["type"]), (&json!("string"), &json!("int")));
+    assert_eq!(fields[6]["type"], json!(["int", "null"]));
 }
 
 #[test]
@@ -46,7 +48,10 @@ fn what_no_table_or_decoder_can_hold_is_refused() {
         (r#"{"type":"enum","name":"E"}"#, "without symbols"),
         (r#"{"type":"fixed","name":"E"}"#, "without a size"),
         (r#"{"type":"fixed","name":"E","size":99999999}"#, "too large"),
-        ("[]", "without branches"),
+        ("[]", "without a type"),
+        (r#"["null"]"#, "without a type"),
+        (r#"["null","int","string"]"#, "union of several"),
+        (r#"["int","string"]"#, "union of several"),
         ("7", "is no type"),
         (r#"{"items":"int"}"#, "without `type`"),
     ] {

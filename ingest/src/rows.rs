@@ -1,0 +1,65 @@
+//! Raw batches become rows of tables: decoded, routed, and once more when a table had to grow for them.
+
+use std::sync::Arc;
+
+use crate::decode::Decoder;
+use crate::error::{Error, Result};
+use crate::evolve::Plans;
+use crate::plan::Plan;
+use crate::registry::Lookup;
+use crate::route::{Routed, Routing, route};
+use crate::source::raw::RawBatch;
+use crate::topics::Format;
+
+/// A batch whose tables still do not fit after having grown this often is left to the next session.
+const GROWTHS_MAX: usize = 64;
+
+/// What one decode thread works with.
+pub(crate) struct Rows<'a> {
+    plans: &'a Plans,
+    plan: Arc<Plan>,
+    schemas: Option<Arc<Lookup>>,
+    decoders: Vec<Decoder>,
+}
+
+impl<'a> Rows<'a> {
+    pub(crate) fn new(plans: &'a Plans, schemas: Option<Arc<Lookup>>) -> Result<Self> {
+        let plan = plans.current();
+        let decoders = plan.topics.iter().map(|topic| Decoder::new(topic, schemas.as_ref()));
+        let decoders = decoders.collect::<Result<_>>()?;
+        Ok(Self { plans, plan, schemas, decoders })
+    }
+
+    /// The rows of a batch. Blocks while the registry is silent or a table grows.
+    pub(crate) fn of(&mut self, raw: &RawBatch) -> Result<Routed> {
+        for _ in 0..GROWTHS_MAX {
+            self.follow()?;
+            let decoded = self.decoders[raw.topic].decode(raw)?;
+            match route(&self.plan, raw, decoded).map_err(Error::Columns)? {
+                Routing::Done(routed) => return Ok(routed),
+                Routing::Grow(wanted) => self.plans.grow(&self.plan, &wanted)?,
+            }
+        }
+        let topic = &self.plan.topics[raw.topic];
+        let table = topic.routes.first().map_or(self.plan.dead_letters, |route| route.table);
+        Err(Error::Grow { table: self.plan.tables[table].name.clone() })
+    }
+
+    /// Takes up the plan as of now; a JSON decoder reads the fields that the plan asks for.
+    fn follow(&mut self) -> Result<()> {
+        let plan = self.plans.current();
+        if Arc::ptr_eq(&plan, &self.plan) {
+            return Ok(());
+        }
+        for (decoder, topic) in self.decoders.iter_mut().zip(&plan.topics) {
+            if topic.format == Format::Json {
+                *decoder = Decoder::new(topic, self.schemas.as_ref())?;
+            }
+        }
+        self.plan = plan;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;
