@@ -27,6 +27,7 @@ import duckdb, sys, time
 files = sys.stdin.read().split()
 target, threads = sys.argv[1:]
 db = duckdb.connect(config={'threads': int(threads)})
+db.execute('SET enable_progress_bar = false')
 began = time.monotonic()
 db.execute(f\"COPY (SELECT * FROM read_parquet({files!r})) TO '{target}' \"
            \"(FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1)\")

@@ -61,7 +61,7 @@ fn files(settings: &LoadSettings, format: Format) -> Result<Vec<Part>> {
 
 /// `bronze.<name of the file>`.
 fn own_table(part: &Part) -> Result<TableName> {
-    TableName::new("bronze", &column_name(part.stem()))
+    TableName::new("bronze", column_name(part.stem()))
         .map_err(|_| part.unfit("its name makes no name of a table", "name the table with --table"))
 }
 

@@ -220,7 +220,7 @@ impl Decoder {
         rejects: &mut Rejects,
     ) -> Result<Vec<RecordBatch>, ArrowError> {
         let mut batches = Vec::new();
-        let mut json = Json::new(Arc::clone(&self.plain));
+        let mut json = Json::new(&self.plain);
         let mut raw = RawBatch::new(0, 0);
         for (line, text) in lines(block) {
             raw.push(line as i64, None, None, Some(text));

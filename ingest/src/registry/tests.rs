@@ -9,10 +9,13 @@ use tokio::net::TcpListener;
 
 use super::*;
 
+/// Status and body.
+type Answer = (u16, String);
+
 /// A registry that answers what it was told to; a path that it was not told of is not found.
 #[derive(Clone, Default)]
 pub(crate) struct Server {
-    answers: Arc<Mutex<HashMap<String, Vec<(u16, String)>>>>,
+    answers: Arc<Mutex<HashMap<String, Vec<Answer>>>>,
     pub(crate) asked: Arc<AtomicUsize>,
     heads: Arc<Mutex<Vec<String>>>,
 }
@@ -54,7 +57,7 @@ impl Server {
         self.answers.lock().unwrap().insert(path.to_owned(), answers);
     }
 
-    fn answer(&self, head: String) -> (u16, String) {
+    fn answer(&self, head: String) -> Answer {
         self.asked.fetch_add(1, Ordering::SeqCst);
         let path = head.split(' ').nth(1).unwrap_or_default().to_owned();
         self.heads.lock().unwrap().push(head);

@@ -251,7 +251,7 @@ fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut grouped = String::new();
     for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at) % 3 == 0 {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
             grouped.push(',');
         }
         grouped.push(digit);
@@ -263,7 +263,7 @@ fn grouped(number: u64) -> String {
 pub(super) fn short(number: f64) -> String {
     match number.abs() {
         0.0 => "0".to_owned(),
-        size if size >= 1e15 || size < 1e-4 => format!("{number:.4e}"),
+        size if !(1e-4..1e15).contains(&size) => format!("{number:.4e}"),
         size if size >= 10_000.0 => format!("{number:.0}"),
         size => {
             let digits = (4 - size.log10().floor() as i32).clamp(0, 9) as usize;

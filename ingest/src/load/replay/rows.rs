@@ -3,7 +3,7 @@
 //! A row becomes an object with the columns of its file; what is null is left out. With a column that says when, all
 //! events are put in the order of time first; else they follow as the files have them, and memory does not grow.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::{Array, AsArray};
@@ -96,13 +96,13 @@ fn as_written(job: &mut Job) {
     }
 }
 
-fn add(timeline: &mut Timeline, batch: &RecordBatch, roles: &Roles, path: &PathBuf) -> Result<()> {
+fn add(timeline: &mut Timeline, batch: &RecordBatch, roles: &Roles, path: &Path) -> Result<()> {
     let broken =
-        |error: arrow::error::ArrowError| Error::Broken { path: path.clone(), fact: error.to_string() };
+        |error: arrow::error::ArrowError| Error::Broken { path: path.to_path_buf(), fact: error.to_string() };
     let column = |name: &Option<String>| match name {
         None => Ok(None),
         Some(name) => batch.column_by_name(name).map(Some).ok_or_else(|| Error::Input {
-            path: path.clone(),
+            path: path.to_path_buf(),
             fact: format!("it has no column `{name}`"),
             remedy: "name columns as the table would have them, in lower case",
         }),
@@ -110,7 +110,7 @@ fn add(timeline: &mut Timeline, batch: &RecordBatch, roles: &Roles, path: &PathB
     let times = match column(&roles.time)? {
         None => None,
         Some(values) => Some(millis(values.as_ref()).ok_or_else(|| Error::Input {
-            path: path.clone(),
+            path: path.to_path_buf(),
             fact: format!("column `{}` holds no times", roles.time.as_deref().unwrap_or_default()),
             remedy: "name one of timestamps, dates, or milliseconds since 1970",
         })?),

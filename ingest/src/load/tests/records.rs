@@ -109,7 +109,7 @@ fn long_files_keep_every_position() {
 #[test]
 fn a_record_without_end_is_refused_before_it_fills_the_memory() {
     let mut content = b"a,b\n1,2\n3,\"".to_vec();
-    content.resize(content.len() + RECORD_BYTES_MAX as usize + (1 << 20), b'x');
+    content.resize(content.len() + RECORD_BYTES_MAX + (1 << 20), b'x');
     let text = read(&content).expect_err("too long").to_string();
     assert!(
         text.contains("line 3") && text.contains("longer than 1 MiB") && text.contains("opening quote"),
@@ -162,6 +162,6 @@ fn a_file_that_is_damaged_or_not_there_is_named() {
     damaged.truncate(damaged.len() - 4);
     assert!(read(&damaged).is_err());
     let missing = only_part(Path::new("/nowhere/x.csv"));
-    let text = missing.err().expect("it is not there").to_string();
+    let text = missing.expect_err("it is not there").to_string();
     assert!(text.contains("cannot read `/nowhere/x.csv`"), "{text}");
 }
