@@ -24,10 +24,12 @@ use iceberg::spec::{Schema, TableMetadata};
 use crate::commit::restate;
 use crate::create::partition_spec;
 use crate::error::{Error, Result};
+use crate::maintain::Policy;
 use crate::name::TableName;
 use crate::schema::to_iceberg_after;
 use crate::snapshot::TableSnapshot;
 use crate::spec::{PartitionBy, SortBy, TableSpec};
+use crate::state::is_state;
 
 /// One alteration. Columns are named by their path: struct fields by name, the values of a list by `element`, those
 /// of a map by `key` and `value`.
@@ -180,6 +182,7 @@ pub(crate) fn updates(
             Alteration::RenamePartitionField { field, to } => partitions.rename(field, to)?,
             Alteration::SetSortOrder(by) => order = order::updates(table, &columns.schema()?, by)?,
             Alteration::SetProperty { key, value } => {
+                Policy::check_property(key, value)?;
                 let updates = [(key.clone(), value.clone())].into();
                 properties.push(TableUpdate::SetProperties { updates });
             }
@@ -188,7 +191,7 @@ pub(crate) fn updates(
             }
         }
         if let Alteration::SetProperty { key, .. } | Alteration::UnsetProperty { key } = alteration
-            && key.starts_with("sluice.")
+            && is_state(key)
         {
             return Err(refused(table, key, "it is kept by sluice itself", "leave it as it is"));
         }

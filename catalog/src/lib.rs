@@ -32,6 +32,7 @@ mod settings;
 mod simulation;
 mod snapshot;
 mod spec;
+mod state;
 mod storage;
 mod store;
 #[cfg(test)]

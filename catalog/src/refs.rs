@@ -21,9 +21,7 @@ use iceberg::spec::{MAIN_BRANCH, SnapshotReference, SnapshotRetention, TableMeta
 use crate::error::{Error, Result};
 use crate::offsets;
 use crate::snapshot::TableSnapshot;
-
-/// Properties that belong to the rows of a snapshot.
-const OWN: &str = "sluice.";
+use crate::state::is_state;
 
 /// A change of what a table calls its snapshots.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -165,8 +163,7 @@ pub(crate) async fn rollback(
         Some(properties) => properties,
         None => offsets_before(base, snapshot)?,
     };
-    let gone =
-        metadata.properties().keys().filter(|key| key.starts_with(OWN) && !restored.contains_key(*key));
+    let gone = metadata.properties().keys().filter(|key| is_state(key) && !restored.contains_key(*key));
     let gone: Vec<String> = gone.cloned().collect();
     if !gone.is_empty() {
         updates.push(TableUpdate::RemoveProperties { removals: gone });
@@ -184,7 +181,7 @@ async fn properties_at(base: &TableSnapshot, snapshot: i64) -> Result<Option<Has
         let Ok(json) = base.lake().read_json(&entry.metadata_file).await else { return Ok(None) };
         let Ok(earlier) = serde_json::from_slice::<TableMetadata>(&json) else { return Ok(None) };
         if earlier.current_snapshot_id() == Some(snapshot) {
-            let own = earlier.properties().iter().filter(|(key, _)| key.starts_with(OWN));
+            let own = earlier.properties().iter().filter(|(key, _)| is_state(key));
             return Ok(Some(own.map(|(key, value)| (key.clone(), value.clone())).collect()));
         }
     }
@@ -196,7 +193,7 @@ fn offsets_before(base: &TableSnapshot, snapshot: i64) -> Result<HashMap<String,
     let restored = offsets::at(base.metadata(), base.name(), snapshot)?;
     // The token of the last commit is no part of the rows.
     let known = |key: &String| restored.contains_key(key) || key == "sluice.commit" || key == "sluice.model";
-    let lost = base.metadata().properties().keys().find(|key| key.starts_with(OWN) && !known(key));
+    let lost = base.metadata().properties().keys().find(|key| is_state(key) && !known(key));
     match lost {
         None => {
             let mut restored = restored;

@@ -183,4 +183,11 @@ fn properties_are_set_and_removed_but_for_those_of_sluice() {
     assert!(!next.properties().contains_key("a"));
     refuses(set("sluice.offsets.x"), "kept by sluice");
     refuses(unset("sluice.commit"), "kept by sluice");
+    let set =
+        |key: &str, value: &str| Alteration::SetProperty { key: key.to_owned(), value: value.to_owned() };
+    let next = altered(&base(), &[set("sluice.maintain.max-snapshots", "9")]).unwrap();
+    assert_eq!(next.properties()["sluice.maintain.max-snapshots"], "9");
+    refuses(set("sluice.maintain.max-snapshots", "many"), "cannot be read");
+    refuses(set("sluice.maintain.max-snapshot", "9"), "sluice.maintain.max-snapshots,");
+    assert!(altered(&next, &[unset("sluice.maintain.max-snapshots")]).is_ok());
 }

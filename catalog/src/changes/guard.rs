@@ -23,9 +23,7 @@ use crate::lake::Lake;
 use crate::maintain::CURSOR;
 use crate::offsets::{self, SourceOffsets};
 use crate::snapshot::TableSnapshot;
-
-/// The properties that are Sluice's own.
-const OWN: &str = "sluice.";
+use crate::state::is_state;
 
 /// Properties that name a place where engines will write.
 pub(crate) const PATHS: [&str; 4] =
@@ -108,7 +106,7 @@ pub(super) fn paths<'a>(
 }
 
 fn own_removals(removals: &[String]) -> Result<(), ChangeOutcome> {
-    match removals.iter().find(|key| key.starts_with(OWN)) {
+    match removals.iter().find(|key| is_state(key)) {
         Some(key) => Err(refused(format!(
             "property {key} belongs to Sluice: without it rows could be ingested twice; drop the table instead"
         ))),

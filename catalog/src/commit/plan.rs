@@ -14,9 +14,7 @@ use uuid::Uuid;
 
 use super::conflicts::{Guard, Rules};
 use super::removal::Removal;
-use super::{
-    Commit, CommitOutcome, Operation, Partitions, Rewrite, RowChanges, StagedManifests, misfit,
-};
+use super::{Commit, CommitOutcome, Operation, Partitions, Rewrite, RowChanges, StagedManifests, misfit};
 use crate::error::{Error, Result};
 use crate::files::LiveFile;
 use crate::offsets::{self, Fence, SourceOffsets};

@@ -121,7 +121,32 @@ impl Policy {
         }
         Ok(policy)
     }
+
+    /// Whether a table may get this property: maintenance can read its value, and a setting of Sluice's exists.
+    pub(crate) fn check_property(key: &str, value: &str) -> Result<()> {
+        if key.starts_with("sluice.maintain.") && !SETTINGS.contains(&key) {
+            return Err(Error::Setting {
+                fact: "there is no such setting of maintenance",
+                value: key.to_owned(),
+                remedy: format!("there are {}", SETTINGS.join(", ")),
+            });
+        }
+        Self::default().with_properties(&HashMap::from([(key.to_owned(), value.to_owned())])).map(drop)
+    }
 }
+
+/// The settings that only Sluice knows.
+const SETTINGS: [&str; 9] = [
+    "sluice.maintain.enabled",
+    "sluice.maintain.max-snapshots",
+    "sluice.maintain.reader-grace-ms",
+    "sluice.maintain.consumer-lag-max-ms",
+    "sluice.maintain.orphan-age-ms",
+    "sluice.maintain.target-file-size-bytes",
+    "sluice.maintain.min-input-files",
+    "sluice.maintain.max-bytes",
+    "sluice.maintain.sort-by",
+];
 
 struct Properties<'a>(&'a HashMap<String, String>);
 

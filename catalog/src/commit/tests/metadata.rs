@@ -121,10 +121,15 @@ async fn a_rollback_takes_progress_back_with_the_rows() {
             states.push(base.clone());
         }
         let target = states[0].snapshot_id().unwrap();
+        // What the user set since then stays.
+        let set = ("sluice.maintain.max-snapshots".to_owned(), "9".to_owned());
+        let alteration = Alteration::SetProperty { key: set.0.clone(), value: set.1.clone() };
+        run(lake, Operation::Alter(vec![alteration]), 9, 19).await;
         let now = run(lake, Operation::RollBack { snapshot: target }, 10, 20).await;
         assert_eq!(state::ids(&now).await, (0..10).collect::<Vec<_>>());
         let offsets = now.offsets("orders").unwrap().unwrap();
         assert_eq!(offsets.next[&0], 10);
+        assert_eq!(now.metadata().properties().get(&set.0), Some(&set.1));
         assert_eq!(offsets.anchors.contains_key(&0), keeps_anchor);
         let last = now.metadata().history().last().unwrap();
         assert_eq!((last.snapshot_id, last.timestamp_ms()), (target, at(20).timestamp_millis()));
