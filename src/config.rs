@@ -109,6 +109,12 @@ pub(crate) struct IngestConfig {
     #[serde(deserialize_with = "duration")]
     pub(crate) commit_interval: Duration,
     pub(crate) commit_bytes: ByteSize,
+    /// Zero for none.
+    #[serde(deserialize_with = "duration")]
+    pub(crate) target_lag: Duration,
+    pub(crate) open_files: usize,
+    #[serde(deserialize_with = "duration")]
+    pub(crate) discover_every: Duration,
     pub(crate) memory: ByteSize,
     pub(crate) registry: RegistryConfig,
 }
@@ -132,6 +138,9 @@ impl Default for IngestConfig {
         Self {
             commit_interval: Duration::from_secs(10),
             commit_bytes: ByteSize::mib(256),
+            target_lag: Duration::ZERO,
+            open_files: 256,
+            discover_every: Duration::from_secs(10),
             memory: ByteSize::gib(1),
             registry: RegistryConfig::default(),
         }

@@ -101,12 +101,16 @@ pub(crate) fn settings(config: &Config, only: &[String]) -> Result<IngestSetting
         return Err(Failure::usage(format!("topic `{unknown}` is not in the topics file"))
             .hint(format!("it declares: {}", known.join(", "))));
     }
-    topics.retain(|topic| !topic.routes.is_empty() && (only.is_empty() || only.contains(&topic.name)));
+    // A topic that lands nowhere stays, so that no pattern means it.
+    topics.retain(|topic| only.is_empty() || only.contains(&topic.name) || topic.routes.is_empty());
     let mut settings = IngestSettings::new(config.kafka_settings()?, topics);
     settings.group.clone_from(&config.kafka.group);
     settings.commit_interval = config.ingest.commit_interval;
     settings.commit_bytes = config.ingest.commit_bytes.as_u64() as usize;
     settings.memory_budget = config.ingest.memory.as_u64() as usize;
+    settings.target_lag = (!config.ingest.target_lag.is_zero()).then_some(config.ingest.target_lag);
+    settings.open_files_max = config.ingest.open_files;
+    settings.discover_interval = config.ingest.discover_every;
     settings.registry = config.registry_settings()?;
     Ok(settings)
 }

@@ -6,6 +6,7 @@
 //! the same number of threads, but no offsets, no commits, no routing, no guards, no upload.
 
 mod ceiling;
+mod many;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use sluice_ingest::topics::{self, Topic, Topics};
 use sluice_ingest::{IngestSettings, KafkaSettings, Progress, Report};
 use tokio_util::sync::CancellationToken;
 
+use self::many::Shape;
 use crate::usage;
 
 const TOPIC: &str = "user-events";
@@ -33,7 +35,10 @@ pub(crate) struct Arguments {
     /// Kafka's bootstrap servers
     #[arg(long, env = "KAFKA_BOOTSTRAP", default_value = "127.0.0.1:9092")]
     brokers: String,
-    /// The topic holds at least this many events; what is missing is produced
+    /// One topic into two tables, fifty topics into fifty, or one topic into a thousand
+    #[arg(long, value_enum, default_value = "events")]
+    shape: Shape,
+    /// The topics hold at least this many events; what is missing is produced
     #[arg(long, default_value_t = 2_000_000)]
     events: u64,
     /// S3 endpoint, such as MinIO's; without one the tables go to a folder
@@ -95,21 +100,31 @@ fn round(value: f64) -> f64 {
 
 pub(crate) async fn run(arguments: Arguments) -> Result<Value, Failure> {
     let kafka = KafkaSettings::new(&arguments.brokers);
-    let topic = Topics::shop().get(TOPIC).cloned().ok_or("the built-in topics file has no `user-events`")?;
-    let total = fill(&kafka, &topic, arguments.events).await?;
+    let (topics, ingested) = match arguments.shape {
+        Shape::Events => {
+            let topic = Topics::shop().get(TOPIC).cloned();
+            let topics = vec![topic.ok_or("the built-in topics file has no `user-events`")?];
+            (topics.clone(), topics)
+        }
+        shape => many::topics(shape)?,
+    };
+    let total = fill(&kafka, arguments.shape, &topics, arguments.events).await?;
     let dir = arguments.dir.join(format!("ingest-{}", std::process::id()));
     std::fs::create_dir_all(&dir)?;
     let lake = Lake::open(lake_settings(&arguments, &dir)).await?;
-    let mut settings = IngestSettings::new(kafka.clone(), vec![topic.clone()]);
+    let mut settings = IngestSettings::new(kafka.clone(), ingested);
     settings.group = format!("sluice-bench-{}", std::process::id());
     settings.memory_budget = arguments.memory << 20;
     settings.commit_interval = Duration::from_secs(arguments.commit_interval);
     settings.decode_threads = arguments.threads.unwrap_or(settings.decode_threads);
     let threads = settings.decode_threads;
-    let (sluice, report) = land(lake, settings, total).await?;
+    let (sluice, report) = land(lake.clone(), settings, total).await?;
+    let tables = lake.tables("bronze").await?.len();
     let peak = usage::peak_resident_bytes();
     let mut line = json!({
         "benchmark": "ingest",
+        "shape": format!("{:?}", arguments.shape).to_lowercase(),
+        "tables": tables,
         "sluice": sluice.json(),
         "landed": report.landed,
         "dead_lettered": report.dead_lettered,
@@ -122,7 +137,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<Value, Failure> {
         "store": if arguments.endpoint.is_some() { "s3" } else { "folder" },
     });
     if !arguments.no_ceiling {
-        let measure = move || ceiling::measure(&kafka, &topic, total, threads);
+        let measure = move || ceiling::measure(&kafka, &topics, total, threads);
         let ceiling = tokio::task::spawn_blocking(measure).await??;
         line["ceiling"] = ceiling.json();
         line["ratio"] = json!(round(sluice.per_second() / ceiling.per_second()));
@@ -146,10 +161,17 @@ fn lake_settings(arguments: &Arguments, dir: &std::path::Path) -> LakeSettings {
     settings
 }
 
-/// Creates the topic and produces what it lacks; returns how many messages it holds.
-async fn fill(kafka: &KafkaSettings, topic: &Topic, events: u64) -> Result<u64, Failure> {
-    topics::apply(kafka, &Topics { topics: vec![topic.clone()] }).await?;
-    let held = count(kafka, topic).await?;
+/// Creates the topics and produces what they lack; returns how many messages they hold.
+async fn fill(kafka: &KafkaSettings, shape: Shape, topics: &[Topic], events: u64) -> Result<u64, Failure> {
+    topics::apply(kafka, &Topics { topics: topics.to_vec() }).await?;
+    let held = count(kafka, topics).await?;
+    if held < events && shape != Shape::Events {
+        eprintln!("producing {} events into {} topics", events - held, topics.len());
+        let (kafka, topics) = (kafka.clone(), topics.to_vec());
+        let produce = move || many::produce(&kafka, &topics, held, events);
+        tokio::task::spawn_blocking(produce).await??;
+        return Ok(events);
+    }
     if held < events {
         eprintln!("producing {} events into `{TOPIC}`", events - held);
         // Another seed for what is added, so that ids stay unique.
@@ -163,17 +185,19 @@ async fn fill(kafka: &KafkaSettings, topic: &Topic, events: u64) -> Result<u64, 
         }
         eprintln!("produced {:.0} events/s", report.per_second);
     }
-    count(kafka, topic).await
+    count(kafka, topics).await
 }
 
-async fn count(kafka: &KafkaSettings, topic: &Topic) -> Result<u64, Failure> {
-    let (config, partitions) = (kafka.client_config(), topic.partitions);
+async fn count(kafka: &KafkaSettings, topics: &[Topic]) -> Result<u64, Failure> {
+    let (config, topics) = (kafka.client_config(), topics.to_vec());
     let count = move || -> Result<u64, Failure> {
         let consumer: BaseConsumer = config.create()?;
         let mut held = 0;
-        for partition in 0..partitions {
-            let (low, high) = watermarks(&consumer, partition)?;
-            held += u64::try_from(high - low)?;
+        for topic in &topics {
+            for partition in 0..topic.partitions {
+                let (low, high) = watermarks(&consumer, &topic.name, partition)?;
+                held += u64::try_from(high - low)?;
+            }
         }
         Ok(held)
     };
@@ -181,10 +205,10 @@ async fn count(kafka: &KafkaSettings, topic: &Topic) -> Result<u64, Failure> {
 }
 
 /// Asks again for a while: a topic just created has no leaders yet.
-fn watermarks(consumer: &BaseConsumer, partition: i32) -> Result<(i64, i64), Failure> {
+fn watermarks(consumer: &BaseConsumer, topic: &str, partition: i32) -> Result<(i64, i64), Failure> {
     let until = Instant::now() + TIMEOUT;
     loop {
-        match consumer.fetch_watermarks(TOPIC, partition, TIMEOUT) {
+        match consumer.fetch_watermarks(topic, partition, TIMEOUT) {
             Ok(watermarks) => return Ok(watermarks),
             Err(error) if Instant::now() > until => return Err(error.into()),
             Err(_) => std::thread::sleep(Duration::from_millis(200)),

@@ -13,7 +13,7 @@
 //! Ids of dropped columns and partition fields are never given again.
 
 mod columns;
-mod order;
+pub(crate) mod order;
 mod partitions;
 
 pub(crate) use self::columns::widens;

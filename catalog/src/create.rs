@@ -1,4 +1,4 @@
-//! The first state of a table: its schema, partitioning and properties as Iceberg metadata, format v2.
+//! The first state of a table: its schema, partitioning, sort order and properties as Iceberg metadata, format v2.
 
 use std::collections::HashMap;
 
@@ -8,6 +8,7 @@ use iceberg::spec::{
     UnboundPartitionSpec, UnboundPartitionSpecBuilder,
 };
 
+use crate::alter::order;
 use crate::error::{Error, Result};
 use crate::name::TableName;
 use crate::schema;
@@ -39,6 +40,7 @@ pub(crate) fn first_metadata(table: &TableName, location: String, spec: &TableSp
         .location(location)
         .schema(schema)
         .partition_spec(partition_spec)
+        .sort_order(order::of(table, &schema::to_iceberg(&spec.schema)?, &spec.sort_by)?)
         .properties(properties)
         .format_version(FormatVersion::V2)
         .build();

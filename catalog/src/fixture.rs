@@ -45,7 +45,7 @@ pub(crate) async fn orders(
     properties: &[(&str, &str)],
 ) -> TableSnapshot {
     let properties = properties.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-    let spec = TableSpec { schema: orders_schema(), partition_by, properties };
+    let spec = TableSpec { partition_by, properties, ..TableSpec::new(orders_schema()) };
     lake.create(&name(table), spec).await.unwrap();
     lake.load(&name(table)).await.unwrap()
 }

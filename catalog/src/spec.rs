@@ -7,7 +7,7 @@ use arrow::datatypes::SchemaRef;
 use crate::error::Result;
 use crate::schema::{to_arrow, to_iceberg};
 
-/// Schema, partitioning and properties of a table to be created.
+/// Schema, partitioning, sort order and properties of a table to be created.
 #[derive(Clone, Debug)]
 pub struct TableSpec {
     /// Columns by Arrow type. Field ids are assigned in order; unsigned integers, views and
@@ -15,14 +15,16 @@ pub struct TableSpec {
     pub schema: SchemaRef,
     /// Hidden partitioning; empty for none.
     pub partition_by: Vec<PartitionBy>,
+    /// How the rows of a file lie; empty for no order.
+    pub sort_by: Vec<SortBy>,
     /// Iceberg table properties.
     pub properties: BTreeMap<String, String>,
 }
 
 impl TableSpec {
-    /// An unpartitioned table without properties.
+    /// An unpartitioned and unsorted table without properties.
     pub fn new(schema: SchemaRef) -> Self {
-        Self { schema, partition_by: Vec::new(), properties: BTreeMap::new() }
+        Self { schema, partition_by: Vec::new(), sort_by: Vec::new(), properties: BTreeMap::new() }
     }
 
     /// The columns as a table made from this will return them: what tells whether an existing table still fits.

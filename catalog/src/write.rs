@@ -165,6 +165,22 @@ impl TableWriter {
         Ok(true)
     }
 
+    /// Closes all open files and goes on with new ones when there are more rows: for who has too many files open.
+    pub async fn rest(&mut self) -> Result<()> {
+        self.begin()?;
+        let partitions: Vec<Struct> = self.open.keys().cloned().collect();
+        for partition in partitions {
+            self.close(&partition).await?;
+        }
+        self.broken = false;
+        Ok(())
+    }
+
+    /// Files that take rows now; those that are being closed are not among them.
+    pub fn open_files(&self) -> usize {
+        self.open.len()
+    }
+
     /// Bytes held in memory by open files, for the caller's budget.
     pub fn buffered_bytes(&self) -> usize {
         self.meter.buffered()

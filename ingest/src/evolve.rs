@@ -17,6 +17,7 @@
 //! the rows are read again. Another worker that adds the same column at the same time is found out by looking: the
 //! table is the one authority on its columns.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arrow::datatypes::{DataType, Fields, Schema, TimeUnit};
@@ -43,11 +44,13 @@ const ATTEMPTS: usize = 8;
 /// The plan as the tables have grown, for all decode threads of a session.
 #[derive(Debug)]
 pub(crate) struct Plans {
-    lake: Lake,
-    runtime: Handle,
+    pub(crate) lake: Lake,
+    pub(crate) runtime: Handle,
     current: Mutex<Arc<Plan>>,
     /// Held while a table is changed, so that threads do not ask for the same column at once.
     growing: Mutex<()>,
+    /// Tables that came into the plan, for who writes to them.
+    met: Mutex<BTreeMap<TableName, TableSnapshot>>,
 }
 
 /// What a table shall become so that it can take some rows.
@@ -60,12 +63,41 @@ pub(crate) struct Wanted {
 impl Plans {
     /// Must be called inside of the runtime that makes the commits.
     pub(crate) fn new(lake: Lake, plan: Arc<Plan>) -> Self {
-        Self { lake, runtime: Handle::current(), current: Mutex::new(plan), growing: Mutex::default() }
+        Self { lake, runtime: Handle::current(), current: Mutex::new(plan), growing: Mutex::default(), met: Mutex::default() }
     }
 
     /// The plan as of now.
     pub(crate) fn current(&self) -> Arc<Plan> {
         Arc::clone(&lock(&self.current))
+    }
+
+    /// Makes another plan out of the current one, unless the current one is not `seen` any more.
+    pub(crate) fn replace(
+        &self,
+        seen: &Arc<Plan>,
+        make: impl FnOnce(&Plan) -> Result<Option<Plan>>,
+    ) -> Result<bool> {
+        let _growing = lock(&self.growing);
+        let plan = self.current();
+        if !Arc::ptr_eq(&plan, seen) {
+            return Ok(false); // Another thread was first; perhaps nothing is wanted any more.
+        }
+        let made = make(&plan)?;
+        let is_new = made.is_some();
+        if let Some(made) = made {
+            *lock(&self.current) = Arc::new(made);
+        }
+        Ok(is_new)
+    }
+
+    /// Keeps the state in which a table came into the plan.
+    pub(crate) fn meet(&self, snapshot: TableSnapshot) {
+        lock(&self.met).insert(snapshot.name().clone(), snapshot);
+    }
+
+    /// The state in which a table came into the plan, once.
+    pub(crate) fn take_met(&self, table: &TableName) -> Option<TableSnapshot> {
+        lock(&self.met).remove(table)
     }
 
     /// Changes the tables; the plan is another one afterwards. Blocks, so never to be called by an asynchronous task.
@@ -85,8 +117,8 @@ impl Plans {
     }
 }
 
-fn lock(plan: &Mutex<Arc<Plan>>) -> MutexGuard<'_, Arc<Plan>> {
-    plan.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock<T>(held: &Mutex<T>) -> MutexGuard<'_, T> {
+    held.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Makes the alterations that the table still lacks; returns the table, and those that it refused.

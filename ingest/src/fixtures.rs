@@ -9,7 +9,7 @@ use object_store::ObjectStoreExt;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use sluice_catalog::{CatalogSettings, Lake, LakeSettings, S3Settings, TableName, TableSnapshot};
 
-use crate::topics::{Column, Format, Kind, Required, Route, SchemaPolicy, Topic};
+use crate::topics::{Column, EVENT_TYPE, Format, Kind, Origin, Required, Route, SchemaPolicy, Topic};
 
 pub(crate) fn name(text: &str) -> TableName {
     text.parse().unwrap()
@@ -34,13 +34,6 @@ pub(crate) fn events() -> Topic {
     let mut sales = common();
     sales.push(column("price", Kind::Decimal(12, 2), Required::Always));
     sales.push(column("gift", Kind::Boolean, Required::Never));
-    let route = |table: &str, types: &[&str], columns| Route {
-        table: name(table),
-        event_types: types.iter().map(|name| (*name).to_owned()).collect(),
-        columns,
-        policy: SchemaPolicy::Ignore,
-        partition_by: Vec::new(),
-    };
     topic(
         "events",
         vec![
@@ -54,19 +47,33 @@ pub(crate) fn events() -> Topic {
 pub(crate) fn plain(topic_name: &str, table: &str) -> Topic {
     let columns =
         vec![column("event_id", Kind::String, Required::Always), column("n", Kind::Int, Required::Never)];
-    let route = Route {
-        table: name(table),
-        event_types: Vec::new(),
+    topic(topic_name, vec![route(table, &[], columns)])
+}
+
+fn route(table: &str, types: &[&str], columns: Vec<Column>) -> Route {
+    Route {
+        table: name(table).into(),
+        event_types: types.iter().map(|name| (*name).to_owned()).collect(),
         columns,
         policy: SchemaPolicy::Ignore,
         partition_by: Vec::new(),
-    };
-    topic(topic_name, vec![route])
+        sort_by: Vec::new(),
+        properties: BTreeMap::new(),
+        tables_max: 1000,
+    }
 }
 
 fn topic(name: &str, routes: Vec<Route>) -> Topic {
-    let (config, format) = (BTreeMap::new(), Format::Json);
-    Topic { name: name.to_owned(), partitions: 1, replication: 1, config, format, routes }
+    Topic {
+        name: name.to_owned(),
+        pattern: None,
+        partitions: 1,
+        replication: 1,
+        config: BTreeMap::new(),
+        format: Format::Json,
+        type_from: Origin::Field(EVENT_TYPE.to_owned()),
+        routes,
+    }
 }
 
 /// A lake in memory, with its catalog in the folder.

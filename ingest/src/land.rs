@@ -1,7 +1,7 @@
 //! Rows become files, files and offsets become one commit over all tables.
 //!
 //! ```text
-//! Landing -> open epoch: one TableWriter per table      (rows)
+//! Landing -> open epoch: rows and writers by table      (writers)
 //! Seal    -> the epoch's ranges, and how many landings make it whole
 //! whole   -> finish all files -> Lake::commit (all tables, all or none) -> next epoch
 //! ```
@@ -9,28 +9,34 @@
 //! While one epoch is being committed the next is written. Epochs commit in order, one at a time, because
 //! the range of each starts where the previous one ended.
 //!
-//! Every table of a topic moves on with every epoch of the topic: a table without rows gets a commit of
+//! Every table that the topics file names moves on with every epoch of its topic: one without rows gets a commit of
 //! its offsets alone, so that all tables agree on where to go on.
 //!
-//! On a catalog that cannot move several tables at once they land one after the other, dead letters first: who sees
-//! rows up to an offset then also sees why others are missing. What a stop in between leaves is made up by the next
+//! A table that a template made moves on only with rows of its own, so that a thousand idle tables cost nothing. The
+//! dead letters, which take part in every commit, speak for it: where they stand, it has everything, because it lands
+//! with them or, on a catalog that moves tables one after the other, before them.
+//!
+//! On a catalog that cannot move several tables at once they land one after the other: tables of templates, then the
+//! dead letters, then the others. Who sees rows of a named table up to an offset then also sees why some are missing. What a stop in between leaves is made up by the next
 //! run, which gives each table what it lacks.
 
-use std::collections::BTreeMap;
+mod writers;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
 
 use arrow::record_batch::RecordBatch;
 use futures::future::try_join_all;
 use sluice_catalog::{
-    Commit, CommitOutcome, Lake, OffsetRange, Operation, SourceId, SourceRanges, StagedFiles, TableSnapshot,
-    TableWriter,
+    Commit, CommitOutcome, Lake, OffsetRange, Operation, SourceId, SourceRanges, TableSnapshot,
 };
 use uuid::Uuid;
 
+use self::writers::{Desk, Writers};
 use crate::budget::{Budget, Reservation};
 use crate::error::{Error, Result};
-use crate::evolve::{has_columns, refit};
+use crate::evolve::{Plans, has_columns, refit};
 use crate::pipeline::{IngestSettings, new_token, now};
 use crate::plan::Plan;
 use crate::progress::Progress;
@@ -56,7 +62,9 @@ pub(crate) struct Landing {
 #[derive(Debug)]
 struct Epoch {
     token: Uuid,
-    writers: BTreeMap<usize, TableWriter>,
+    writers: Writers,
+    /// Where the rows of tables of templates came from: table, topic, partition.
+    brought: BTreeSet<(usize, usize, i32)>,
     landings: u64,
     rejected: u64,
     sample: Option<String>,
@@ -71,6 +79,8 @@ pub(crate) struct Pending {
     began: Instant,
     /// Table numbers in the order of the commits.
     tables: Vec<usize>,
+    /// How far tables of templates get: table, topic, partition, next offset.
+    carried: Vec<(usize, usize, i32, i64)>,
     /// Bytes held by files that are being finished.
     held: usize,
 }
@@ -90,6 +100,7 @@ pub(crate) type Outcome = Result<(CommitOutcome, Vec<(usize, u64)>)>;
 /// Writes epochs and turns them into commits.
 pub(crate) struct Lander {
     lake: Lake,
+    plans: Arc<Plans>,
     plan: Arc<Plan>,
     settings: Arc<IngestSettings>,
     progress: Arc<Progress>,
@@ -99,6 +110,8 @@ pub(crate) struct Lander {
     snapshots: Vec<TableSnapshot>,
     /// Next offset by table, topic and partition; absent when the table never saw the partition.
     nexts: BTreeMap<(usize, usize, i32), i64>,
+    /// Tables of templates whose offsets of a topic are in `nexts`: table, topic.
+    known: BTreeSet<(usize, usize)>,
     epochs: BTreeMap<u64, Epoch>,
     pending: Option<Pending>,
 }
@@ -106,19 +119,33 @@ pub(crate) struct Lander {
 impl Lander {
     pub(crate) fn new(
         lake: Lake,
-        plan: Arc<Plan>,
+        plans: Arc<Plans>,
         settings: Arc<IngestSettings>,
         progress: Arc<Progress>,
         budget: Arc<Budget>,
         (cluster, snapshots): (String, Vec<TableSnapshot>),
     ) -> Self {
-        let (nexts, epochs, pending) = (BTreeMap::new(), BTreeMap::new(), None);
-        Self { lake, plan, settings, progress, budget, cluster, snapshots, nexts, epochs, pending }
+        Self {
+            lake,
+            plan: plans.current(),
+            plans,
+            settings,
+            progress,
+            budget,
+            cluster,
+            snapshots,
+            nexts: BTreeMap::new(),
+            known: BTreeSet::new(),
+            epochs: BTreeMap::new(),
+            pending: None,
+        }
     }
 
     /// Notes what the tables have of newly assigned partitions.
     pub(crate) fn assign(&mut self, starts: &[Start]) {
         for start in starts {
+            // Others may have had the partition meanwhile.
+            self.known.retain(|(_, topic)| *topic != start.topic);
             for &(table, next) in &start.nexts {
                 let key = (table, start.topic, start.partition);
                 match next {
@@ -132,17 +159,18 @@ impl Lander {
     /// Writes the rows to their tables' files, all tables at once.
     pub(crate) async fn write(&mut self, landing: Landing) -> Result<()> {
         let Landing { topic, partition, epoch, first_offset, routed, reservation } = landing;
-        let mut writes = Vec::with_capacity(routed.tables.len());
+        self.follow(topic, routed.tables.iter().map(|(table, _)| *table)).await?;
         let mut rows = Vec::with_capacity(routed.tables.len());
         for (table, batch) in routed.tables {
             rows.push((table, self.as_table(table, batch).await?));
         }
-        let open = self.epochs.entry(epoch).or_insert_with(Epoch::new);
+        let mut open = self.epochs.remove(&epoch).unwrap_or_else(Epoch::new);
         open.landings += 1;
         open.rejected += routed.rejected;
         open.sample = routed.sample.or(open.sample.take());
+        let mut kept = Vec::with_capacity(rows.len());
         for (table, batch) in rows {
-            let next = self.nexts.get(&(table, topic, partition)).copied();
+            let next = self.floor(table, topic, partition);
             let batch = match resume::floor(next, first_offset) {
                 Some(floor) => from_offset(&batch, floor).map_err(Error::Columns)?,
                 None => batch,
@@ -150,29 +178,74 @@ impl Lander {
             if batch.num_rows() == 0 {
                 continue;
             }
-            let mut writer = match open.writers.remove(&table) {
-                Some(mut writer) => {
-                    if !writer.follow(&self.snapshots[table]).await? {
-                        return Err(Error::Grow { table: self.plan.tables[table].name.clone() });
-                    }
-                    writer
-                }
-                None => {
-                    let settings = self.settings.writer.clone();
-                    TableWriter::new(&self.lake, &self.snapshots[table], open.token, settings)?
-                }
-            };
+            if self.is_of_template(table) {
+                open.brought.insert((table, topic, partition));
+            }
             if let Some(tail) = &self.settings.tail {
                 let source = (self.plan.topics[topic].name.as_str(), partition, first_offset);
                 tail.add(&self.plan.tables[table].name, epoch, source, batch.clone());
             }
-            writes.push(async move { writer.write(batch).await.map(|()| (table, writer)) });
+            kept.push((table, batch));
         }
-        for (table, writer) in try_join_all(writes).await? {
-            open.writers.insert(table, writer);
-        }
+        let desk = self.desk(open.token);
+        let added = open.writers.add(&desk, kept, &self.snapshots, self.settings.open_files_max).await;
+        self.epochs.insert(epoch, open);
+        added?;
         drop(reservation);
         self.account();
+        Ok(())
+    }
+
+    fn desk(&self, token: Uuid) -> Desk {
+        Desk { lake: self.lake.clone(), token, settings: self.settings.writer.clone() }
+    }
+
+    fn is_of_template(&self, table: usize) -> bool {
+        self.plan.tables[table].made_by.is_some()
+    }
+
+    /// The first offset whose row a table takes, if it lacks not all.
+    fn floor(&self, table: usize, topic: usize, partition: i32) -> Option<i64> {
+        let own = self.nexts.get(&(table, topic, partition)).copied();
+        if !self.is_of_template(table) {
+            return own;
+        }
+        // The dead letters speak for it: what lies before them was decided.
+        own.max(self.nexts.get(&(self.plan.dead_letters, topic, partition)).copied())
+    }
+
+    /// Takes up topics and tables that came into the plan, and what tables of templates have of a topic.
+    async fn follow(&mut self, topic: usize, tables: impl Iterator<Item = usize>) -> Result<()> {
+        let tables: Vec<usize> = tables.collect();
+        if topic >= self.plan.topics.len() || tables.iter().any(|table| *table >= self.snapshots.len()) {
+            self.plan = self.plans.current();
+        }
+        let mut fresh = BTreeSet::new();
+        for table in self.snapshots.len()..self.plan.tables.len() {
+            let name = &self.plan.tables[table].name;
+            self.snapshots.push(match self.plans.take_met(name) {
+                Some(snapshot) => snapshot,
+                None => self.lake.load(name).await?,
+            });
+            fresh.insert(table);
+        }
+        let unknown = |table: &usize| self.is_of_template(*table) && !self.known.contains(&(*table, topic));
+        let unknown: Vec<usize> = tables.into_iter().filter(unknown).collect();
+        let stale = unknown.iter().filter(|table| !fresh.contains(*table));
+        let (lake, plan) = (&self.lake, &self.plan);
+        let loads = stale.map(|&table| async move {
+            Ok::<_, Error>((table, lake.load(&plan.tables[table].name).await?))
+        });
+        let loads: Vec<_> = loads.collect();
+        for (table, snapshot) in try_join_all(loads).await? {
+            self.snapshots[table] = snapshot;
+        }
+        for table in unknown {
+            let offsets = self.snapshots[table].offsets(&self.plan.topics[topic].name)?;
+            let next = offsets.map(|offsets| offsets.next).unwrap_or_default();
+            self.nexts.extend(next.into_iter().map(|(partition, next)| ((table, topic, partition), next)));
+            self.known.insert((table, topic));
+        }
         Ok(())
     }
 
@@ -216,11 +289,43 @@ impl Lander {
             let last = epoch.sample.unwrap_or_default();
             return Err(Error::TooManyDeadLetters { dead: epoch.rejected, consumed: seal.messages, last });
         }
-        let parts = self.parts(&seal);
+        let (mut parts, carried) = self.parts_of_templates(&seal, &epoch.brought);
+        parts.extend(self.parts(&seal));
         let tables = parts.iter().map(|(table, _)| *table).collect();
-        let held = epoch.writers.values().map(TableWriter::buffered_bytes).sum();
-        self.pending = Some(Pending { seal, token: epoch.token, began: Instant::now(), tables, held });
-        Ok(Some(commit(self.lake.clone(), Arc::clone(&self.plan), epoch.token, parts, epoch.writers)))
+        let (token, held) = (epoch.token, epoch.writers.buffered_bytes());
+        self.pending = Some(Pending { seal, token, began: Instant::now(), tables, carried, held });
+        let snapshots = epoch.writers.tables().map(|table| (table, self.snapshots[table].clone())).collect();
+        Ok(Some(commit(self.desk(token), Arc::clone(&self.plan), parts, epoch.writers, snapshots)))
+    }
+
+    /// The ranges of tables of templates, which go on from where they stand themselves.
+    #[expect(clippy::type_complexity, reason = "both are parts of a pending commit")]
+    fn parts_of_templates(
+        &self,
+        seal: &Seal,
+        brought: &BTreeSet<(usize, usize, i32)>,
+    ) -> (Vec<(usize, Vec<SourceRanges>)>, Vec<(usize, usize, i32, i64)>) {
+        let mut ranges: BTreeMap<(usize, usize), BTreeMap<i32, OffsetRange>> = BTreeMap::new();
+        let mut carried = Vec::new();
+        for &(table, topic, partition) in brought {
+            let range = seal.ranges.get(&topic).and_then(|ranges| ranges.get(&partition));
+            let next = self.nexts.get(&(table, topic, partition)).copied();
+            let Some(range) = range.filter(|range| next.is_none_or(|next| next < range.end)) else { continue };
+            let start = next.unwrap_or(range.start);
+            let anchor = range.anchor.filter(|anchor| anchor.offset >= start);
+            let own = OffsetRange { start, end: range.end, anchor };
+            ranges.entry((table, topic)).or_default().insert(partition, own);
+            carried.push((table, topic, partition, range.end));
+        }
+        let mut parts: BTreeMap<usize, Vec<SourceRanges>> = BTreeMap::new();
+        for ((table, topic), ranges) in ranges {
+            parts.entry(table).or_default().push(SourceRanges { source: self.source(topic), ranges });
+        }
+        (parts.into_iter().collect(), carried)
+    }
+
+    fn source(&self, topic: usize) -> SourceId {
+        SourceId { cluster: self.cluster.clone(), topic: self.plan.topics[topic].name.clone() }
     }
 
     /// The ranges that each table has to note for the epoch; tables that have them all are left out.
@@ -236,8 +341,7 @@ impl Lander {
                 });
                 let own: BTreeMap<i32, OffsetRange> = own.collect();
                 if !own.is_empty() {
-                    let topic = self.plan.topics[topic].name.clone();
-                    let source = SourceId { cluster: self.cluster.clone(), topic };
+                    let source = self.source(topic);
                     parts.entry(table).or_default().push(SourceRanges { source, ranges: own });
                 }
             }
@@ -281,6 +385,9 @@ impl Lander {
                 done.push((topic, partition, range.end));
             }
         }
+        for (table, topic, partition, next) in pending.carried {
+            self.nexts.insert((table, topic, partition), next);
+        }
         for (table, rows) in rows {
             let dead = table == self.plan.dead_letters;
             self.progress.add_rows(&self.plan.tables[table].name.to_string(), rows, dead);
@@ -298,9 +405,7 @@ impl Lander {
     /// Gives up everything that is not committed.
     pub(crate) async fn abort(&mut self) {
         for (_, epoch) in std::mem::take(&mut self.epochs) {
-            for writer in epoch.writers.into_values() {
-                writer.abort().await;
-            }
+            epoch.writers.abort().await;
         }
         self.pending = None;
         if let Some(tail) = &self.settings.tail {
@@ -310,35 +415,30 @@ impl Lander {
     }
 
     fn account(&self) {
-        let open = self.epochs.values().flat_map(|epoch| epoch.writers.values());
         let held = self.pending.as_ref().map_or(0, |pending| pending.held);
         let tail = self.settings.tail.as_ref().map_or(0, Tail::memory);
-        self.budget.set_files(open.map(TableWriter::buffered_bytes).sum::<usize>() + held + tail);
+        let open: usize = self.epochs.values().map(|epoch| epoch.writers.buffered_bytes()).sum();
+        self.budget.set_files(open + held + tail);
         self.progress.set_buffered(self.budget.used(), self.budget.peak());
     }
 }
 
 impl Epoch {
     fn new() -> Self {
-        let (writers, token) = (BTreeMap::new(), new_token());
-        Self { token, writers, landings: 0, rejected: 0, sample: None, seal: None }
+        let (writers, brought, token) = (Writers::default(), BTreeSet::new(), new_token());
+        Self { token, writers, brought, landings: 0, rejected: 0, sample: None, seal: None }
     }
 }
 
-/// Finishes all files, then commits them and the ranges to all tables, in the order of their numbers: the dead
-/// letters have the first.
+/// Finishes all files, then commits them and the ranges to all tables, in the order of `parts`.
 async fn commit(
-    lake: Lake,
+    desk: Desk,
     plan: Arc<Plan>,
-    token: Uuid,
     parts: Vec<(usize, Vec<SourceRanges>)>,
-    writers: BTreeMap<usize, TableWriter>,
+    writers: Writers,
+    snapshots: BTreeMap<usize, TableSnapshot>,
 ) -> Outcome {
-    let finish = |(table, writer): (usize, TableWriter)| async move {
-        Ok::<_, Error>((table, writer.finish().await?))
-    };
-    let finishing = writers.into_iter().map(finish);
-    let mut staged: BTreeMap<usize, StagedFiles> = try_join_all(finishing).await?.into_iter().collect();
+    let mut staged = writers.finish(&desk, &snapshots).await?;
     let rows = staged.iter().map(|(table, files)| (*table, files.row_count())).collect();
     let commits = parts.into_iter().map(|(table, offsets)| Commit {
         table: plan.tables[table].name.clone(),
@@ -346,10 +446,10 @@ async fn commit(
         files: staged.remove(&table),
         offsets,
         properties: BTreeMap::new(),
-        token,
+        token: desk.token,
     });
     let commits = commits.collect();
-    Ok((lake.commit(commits, now()).await?, rows))
+    Ok((desk.lake.commit(commits, now()).await?, rows))
 }
 
 #[cfg(test)]

@@ -50,6 +50,14 @@ pub struct IngestSettings {
     pub commit_bytes: usize,
     /// Bytes of messages, decoded batches and open files held at most (default 1 GiB).
     pub memory_budget: usize,
+    /// A commit is made early enough that messages are no older than this when they land, by Kafka's timestamps and
+    /// the time that the last commit took; where they come older, the interval alone counts (default: no target).
+    pub target_lag: Option<Duration>,
+    /// Files that take rows at the same time, over all tables; beyond it those of the least recently used table are
+    /// closed (default 256).
+    pub open_files_max: usize,
+    /// How often topics are looked for that match a pattern (default 10 s).
+    pub discover_interval: Duration,
     /// How files are cut and encoded.
     pub writer: WriterSettings,
     /// Threads that decode (default: as many as there are cores).
@@ -83,6 +91,9 @@ impl IngestSettings {
             dead_letters,
             commit_interval: Duration::from_secs(10),
             commit_bytes: 1 << 30,
+            target_lag: None,
+            open_files_max: 256,
+            discover_interval: Duration::from_secs(10),
             memory_budget: 1 << 30,
             writer: WriterSettings::default(),
             decode_threads: std::thread::available_parallelism().map_or(1, usize::from),

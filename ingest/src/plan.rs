@@ -1,18 +1,22 @@
 //! What the topics file means for a run: which fields are decoded, where each event goes, which tables exist.
 //!
-//! Topics and tables are numbered here once; the hot path passes the numbers.
+//! Topics and tables are numbered here once; the hot path passes the numbers. A plan only ever gets longer: topics
+//! that match a pattern and tables that a template makes are added at the end, so that a number that was given
+//! means the same in every later plan of a session.
 
+mod fields;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema, SchemaRef, TimeUnit};
-use sluice_catalog::{Alteration, PartitionBy, TableName};
+use arrow::datatypes::{DataType, FieldRef, Fields, Schema, SchemaRef};
+use sluice_catalog::{Alteration, PartitionBy, SortBy, TableName};
 
+use self::fields::{fields_of, others, table_schema, wanted_fields};
+pub(crate) use self::fields::{source_fields, timestamp};
 use crate::error::{Error, Result};
 use crate::reject;
-use crate::topics::{Format, REST_COLUMN, Required, Route, SchemaPolicy, Topic};
-
-/// The field by which events are told apart.
-pub(crate) const EVENT_TYPE: &str = "event_type";
+use crate::topics::{Format, Origin, Required, Route, SchemaPolicy, Target, Template, Topic};
 
 /// All topics that land somewhere, and all tables they land in.
 #[derive(Clone, Debug)]
@@ -21,6 +25,12 @@ pub(crate) struct Plan {
     pub(crate) tables: Vec<TablePlan>,
     /// Index of the table of dead letters.
     pub(crate) dead_letters: usize,
+    /// Topics by pattern; those found so far are among `topics`.
+    pub(crate) patterns: Vec<Topic>,
+    /// Topics that the file names and lands nowhere: no pattern means them.
+    silent: BTreeSet<String>,
+    /// The tables were compared with the lake's.
+    is_adopted: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -31,24 +41,76 @@ pub(crate) struct TopicPlan {
     pub(crate) fields: SchemaRef,
     /// Which of them some table does not know, when what is unknown matters to any.
     pub(crate) others: Option<Vec<bool>>,
-    /// Whether a route or a requirement asks for the field `event_type`.
+    /// Whether a route or a requirement asks for the type of an event, and where it stands.
     pub(crate) by_type: bool,
+    pub(crate) type_from: Origin,
+    /// Fields that choose the table.
+    reads: Vec<String>,
+    /// Headers that choose the table.
+    pub(crate) headers: Arc<[String]>,
+    /// Where events go by their type; the one that takes the rest is last.
+    pub(crate) branches: Vec<Branch>,
     pub(crate) routes: Vec<RoutePlan>,
-    /// Every table that keeps offsets of this topic: those of its routes and the dead letters.
+    pub(crate) templates: Vec<TemplatePlan>,
+    /// Every table that takes part in each commit of this topic: those of its routes and the dead letters, but
+    /// none that a template made.
     pub(crate) tables: Vec<usize>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Branch {
+    /// Empty: every event that no other branch names.
+    pub(crate) event_types: Vec<String>,
+    pub(crate) goal: Goal,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Goal {
+    Route(usize),
+    Template(usize),
 }
 
 #[derive(Clone, Debug)]
 pub(crate) struct RoutePlan {
     pub(crate) table: usize,
-    /// Empty: every event that no other route names.
-    pub(crate) event_types: Vec<String>,
     pub(crate) columns: Vec<ColumnPlan>,
     pub(crate) policy: SchemaPolicy,
     /// The columns as fields.
     pub(crate) known: Fields,
     /// The table's columns, the source columns last.
     pub(crate) schema: SchemaRef,
+}
+
+/// A route whose tables are named by the messages.
+#[derive(Clone, Debug)]
+pub(crate) struct TemplatePlan {
+    pub(crate) template: Template,
+    pub(crate) tables_max: usize,
+    /// What its tables look like before they grow; the number of the table means nothing.
+    blueprint: RoutePlan,
+    route: Arc<Route>,
+    /// What became of the names so far.
+    pub(crate) known: BTreeMap<TableName, Known>,
+    /// When no more tables may be created: those that are there.
+    pub(crate) full: Option<Arc<BTreeSet<TableName>>>,
+}
+
+/// What became of a name.
+#[derive(Clone, Debug)]
+pub(crate) enum Known {
+    Route(usize),
+    /// Its messages are dead letters; why.
+    Refused(String),
+}
+
+/// The answer to a name that a template had not met.
+#[derive(Clone, Debug)]
+pub(crate) enum Made {
+    /// There is such a table, with these columns.
+    Table(SchemaRef),
+    Refused(String),
+    /// There is none, and no more may be created than these.
+    Full(Arc<BTreeSet<TableName>>),
 }
 
 #[derive(Clone, Debug)]
@@ -63,7 +125,11 @@ pub(crate) struct TablePlan {
     pub(crate) name: TableName,
     pub(crate) schema: SchemaRef,
     pub(crate) partition_by: Vec<PartitionBy>,
+    pub(crate) sort_by: Vec<SortBy>,
+    pub(crate) properties: BTreeMap<String, String>,
     pub(crate) policy: SchemaPolicy,
+    /// The template that named it.
+    pub(crate) made_by: Option<Template>,
     /// Alterations that the table refused: what would need them is a dead letter.
     pub(crate) refused: Vec<Alteration>,
 }
@@ -74,20 +140,58 @@ impl Plan {
             name: dead_letters,
             schema: reject::schema(),
             partition_by: Vec::new(),
+            sort_by: Vec::new(),
+            properties: BTreeMap::new(),
             policy: SchemaPolicy::Ignore,
+            made_by: None,
             refused: Vec::new(),
         };
-        let mut plan = Self { topics: Vec::new(), tables: vec![letters], dead_letters: 0 };
-        for topic in topics.iter().filter(|topic| !topic.routes.is_empty()) {
-            let topic = plan.topic(topic)?;
-            plan.topics.push(topic);
+        let mut plan = Self {
+            topics: Vec::new(),
+            tables: vec![letters],
+            dead_letters: 0,
+            patterns: Vec::new(),
+            silent: BTreeSet::new(),
+            is_adopted: false,
+        };
+        for topic in topics {
+            if topic.routes.is_empty() {
+                plan.silent.insert(topic.name.clone());
+                continue;
+            }
+            let made = plan.topic(topic)?;
+            match topic.pattern {
+                Some(_) => plan.patterns.push(topic.clone()),
+                None => plan.topics.push(made),
+            }
         }
-        if plan.topics.is_empty() { Err(Error::NoRoutes) } else { Ok(plan) }
+        if plan.topics.is_empty() && plan.patterns.is_empty() { Err(Error::NoRoutes) } else { Ok(plan) }
     }
 
     /// The number of a topic.
     pub(crate) fn topic_index(&self, name: &str) -> Option<usize> {
         self.topics.iter().position(|topic| topic.name == name)
+    }
+
+    /// The plan with those of these topics that match a pattern and are new to it; `None` when none is.
+    pub(crate) fn with_topics(&self, names: &[String]) -> Result<Option<Self>> {
+        let mut plan: Option<Self> = None;
+        for name in names {
+            if self.silent.contains(name) || self.topic_index(name).is_some() {
+                continue;
+            }
+            let matching = |topic: &&Topic| topic.pattern.as_ref().is_some_and(|it| it.matches(name));
+            let Some(pattern) = self.patterns.iter().find(matching) else { continue };
+            let topic = Topic { name: name.clone(), pattern: None, ..pattern.clone() };
+            let plan = plan.get_or_insert_with(|| self.clone());
+            let mut made = plan.topic(&topic)?;
+            for route in &mut made.routes {
+                adopt(route, &plan.tables[route.table].schema);
+            }
+            made.refresh();
+            plan.topics.push(made);
+        }
+        Ok(plan)
     }
 
     /// The plan for tables as they are: in their types, and with all columns of those that grow.
@@ -96,6 +200,7 @@ impl Plan {
         for (table, schema) in tables.enumerate() {
             plan.adopt(table, schema);
         }
+        plan.is_adopted = true;
         plan
     }
 
@@ -107,142 +212,211 @@ impl Plan {
         plan
     }
 
+    /// The plan after names of templates were looked up: topic, template and name of each.
+    pub(crate) fn made(&self, made: Vec<((usize, usize, TableName), Made)>) -> Self {
+        let mut plan = self.clone();
+        for ((topic, template, name), made) in made {
+            let schema = match made {
+                Made::Table(schema) => schema,
+                Made::Refused(fact) => {
+                    plan.topics[topic].templates[template].known.insert(name, Known::Refused(fact));
+                    continue;
+                }
+                Made::Full(names) => {
+                    plan.topics[topic].templates[template].full = Some(names);
+                    continue;
+                }
+            };
+            let own = &plan.topics[topic].templates[template];
+            let mut route = own.blueprint.clone();
+            route.table = match plan.tables.iter().position(|table| table.name == name) {
+                Some(known) => known,
+                None => {
+                    let made_by = Some(own.template.clone());
+                    let table = TablePlan::new(name.clone(), &own.route, &own.blueprint.schema, made_by);
+                    plan.tables.push(table);
+                    plan.tables.len() - 1
+                }
+            };
+            adopt(&mut route, &schema);
+            plan.tables[route.table].schema = Arc::clone(&route.schema);
+            let own = &mut plan.topics[topic];
+            own.templates[template].known.insert(name, Known::Route(own.routes.len()));
+            own.routes.push(route);
+        }
+        for topic in plan.topics.iter_mut().filter(|topic| !topic.templates.is_empty()) {
+            topic.refresh();
+        }
+        plan
+    }
+
     fn adopt(&mut self, table: usize, schema: &Schema) {
-        let own = source_fields();
         for topic in &mut self.topics {
             let Some(route) = topic.routes.iter_mut().find(|route| route.table == table) else { continue };
-            for column in &mut route.columns {
-                if let Ok(field) = schema.field_with_name(&column.name) {
-                    column.data_type = field.data_type().clone();
-                }
-            }
-            if route.policy == SchemaPolicy::Evolve {
-                let is_new = |field: &&FieldRef| {
-                    field.is_nullable()
-                        && route.known.find(field.name()).is_none()
-                        && own.iter().all(|own| own.name() != field.name())
-                };
-                let new = schema.fields().iter().filter(is_new).map(|field| ColumnPlan {
-                    name: field.name().clone(),
-                    data_type: field.data_type().clone(),
-                    required: Required::Never,
-                });
-                let new: Vec<_> = new.collect();
-                route.columns.extend(new);
-            }
-            route.known = fields_of(&route.columns);
-            route.schema = table_schema(&route.columns, route.policy);
+            adopt(route, schema);
             self.tables[table].schema = Arc::clone(&route.schema);
-            topic.fields = wanted_fields(&topic.routes, topic.by_type);
-            topic.others = others(&topic.fields, &topic.routes);
+            topic.refresh();
         }
     }
 
     fn topic(&mut self, topic: &Topic) -> Result<TopicPlan> {
-        let mut routes = Vec::new();
+        let (mut routes, mut templates, mut branches) = (Vec::new(), Vec::new(), Vec::new());
         for route in &topic.routes {
-            let columns = route.columns.iter().map(|column| ColumnPlan {
-                name: column.name.clone(),
-                data_type: column.kind.data_type(),
-                required: column.required.clone(),
-            });
-            let columns: Vec<_> = columns.collect();
-            let schema = table_schema(&columns, route.policy);
-            let table = self.table(topic, route, &schema)?;
-            let (event_types, policy, known) = (route.event_types.clone(), route.policy, fields_of(&columns));
-            routes.push(RoutePlan { table, event_types, columns, policy, known, schema });
+            let mut made = RoutePlan::new(route);
+            let goal = match &route.table {
+                Target::Table(name) => {
+                    made.table = self.table(topic, name, route, &made.schema)?;
+                    routes.push(made);
+                    Goal::Route(routes.len() - 1)
+                }
+                Target::Template(template) => {
+                    templates.push(TemplatePlan {
+                        template: template.clone(),
+                        tables_max: route.tables_max,
+                        blueprint: made,
+                        route: Arc::new(route.clone()),
+                        known: BTreeMap::new(),
+                        full: None,
+                    });
+                    Goal::Template(templates.len() - 1)
+                }
+            };
+            branches.push(Branch { event_types: route.event_types.clone(), goal });
         }
-        let by_type = routes.iter().any(|route| {
-            !route.event_types.is_empty()
-                || route.columns.iter().any(|column| matches!(column.required, Required::For(_)))
-        });
-        let fields = wanted_fields(&routes, by_type);
-        let others = others(&fields, &routes);
-        // An event goes to the first route that names its type, so the route that takes the rest is last.
-        routes.sort_by_key(|route| route.event_types.is_empty());
+        // An event goes to the first branch that names its type, so the one that takes the rest is last.
+        branches.sort_by_key(|branch| branch.event_types.is_empty());
+        let requires = |column: &ColumnPlan| matches!(column.required, Required::For(_));
+        let by_type = branches.iter().any(|branch| !branch.event_types.is_empty())
+            || routes.iter().any(|route| route.columns.iter().any(requires))
+            || templates.iter().any(|template| template.blueprint.columns.iter().any(requires));
+        let origins = templates.iter().flat_map(|template| template.template.origins());
+        let (mut reads, mut headers) = (Vec::new(), Vec::new());
+        for origin in origins.chain(by_type.then_some(&topic.type_from)) {
+            match origin {
+                Origin::Field(name) => reads.push(name.clone()),
+                Origin::Header(name) => headers.push(name.clone()),
+            }
+        }
+        headers.sort_unstable();
+        headers.dedup();
         let mut tables: Vec<usize> = routes.iter().map(|route| route.table).collect();
         tables.push(self.dead_letters);
         tables.sort_unstable();
         tables.dedup();
-        let (name, format) = (topic.name.clone(), topic.format.clone());
-        Ok(TopicPlan { name, format, fields, others, by_type, routes, tables })
+        let mut made = TopicPlan {
+            name: topic.name.clone(),
+            format: topic.format.clone(),
+            fields: Arc::new(Schema::empty()),
+            others: None,
+            by_type,
+            type_from: topic.type_from.clone(),
+            reads,
+            headers: headers.into(),
+            branches,
+            routes,
+            templates,
+            tables,
+        };
+        made.refresh();
+        Ok(made)
     }
 
-    fn table(&mut self, topic: &Topic, route: &Route, schema: &SchemaRef) -> Result<usize> {
-        let (name, partition_by, policy) = (&route.table, &route.partition_by, route.policy);
+    fn table(&mut self, topic: &Topic, name: &TableName, route: &Route, schema: &SchemaRef) -> Result<usize> {
+        let made = TablePlan::new(name.clone(), route, schema, None);
         let Some(index) = self.tables.iter().position(|table| table.name == *name) else {
-            let (name, schema, partition_by) = (name.clone(), Arc::clone(schema), partition_by.clone());
-            self.tables.push(TablePlan { name, schema, partition_by, policy, refused: Vec::new() });
+            self.tables.push(made);
             return Ok(self.tables.len() - 1);
         };
-        let table = &self.tables[index];
-        if table.schema == *schema && table.partition_by == *partition_by && table.policy == policy {
+        // A table that was adopted has its own types; the same route passed this comparison before.
+        if self.is_adopted || self.tables[index].is_like(&made) {
             return Ok(index);
         }
         Err(Error::Topics {
             topic: topic.name.clone(),
             fact: format!(
-                "its route into `{name}` has other columns, schema policy or partitioning than another route into it"
+                "its route into `{name}` has other columns, schema policy, partitioning, sort order or properties \
+                 than another route into it"
             ),
             remedy: "make them equal, or choose another table",
         })
     }
 }
 
-/// The fields that the routes of a topic need: text, or a nested type where JSON texts are wanted, or `Null` where
-/// some routes want the one and some the other.
-fn wanted_fields(routes: &[RoutePlan], by_type: bool) -> SchemaRef {
-    let mut fields: Vec<Field> = Vec::new();
-    for column in routes.iter().flat_map(|route| &route.columns) {
-        let nested = column.data_type.is_nested();
-        let data_type = if nested { column.data_type.clone() } else { DataType::Utf8 };
-        match fields.iter_mut().find(|field| *field.name() == column.name) {
-            None => fields.push(Field::new(&column.name, data_type, true)),
-            Some(known) if known.data_type().is_nested() == nested => {}
-            Some(known) => *known = Field::new(&column.name, DataType::Null, true),
+impl TopicPlan {
+    /// Says anew what is decoded, after routes came or changed.
+    fn refresh(&mut self) {
+        let blueprints = self.templates.iter().map(|template| &template.blueprint);
+        let routes: Vec<&RoutePlan> = self.routes.iter().chain(blueprints).collect();
+        self.fields = wanted_fields(&routes, &self.reads);
+        self.others = others(&self.fields, &routes);
+    }
+}
+
+impl TablePlan {
+    fn new(name: TableName, route: &Route, schema: &SchemaRef, made_by: Option<Template>) -> Self {
+        Self {
+            name,
+            schema: Arc::clone(schema),
+            partition_by: route.partition_by.clone(),
+            sort_by: route.sort_by.clone(),
+            properties: route.properties.clone(),
+            policy: route.policy,
+            made_by,
+            refused: Vec::new(),
         }
     }
-    if (by_type || fields.is_empty()) && !fields.iter().any(|field| field.name() == EVENT_TYPE) {
-        fields.push(Field::new(EVENT_TYPE, DataType::Utf8, true)); // A decoder needs a column to count rows by.
+
+    fn is_like(&self, other: &Self) -> bool {
+        self.schema == other.schema
+            && self.partition_by == other.partition_by
+            && self.sort_by == other.sort_by
+            && self.properties == other.properties
+            && self.policy == other.policy
     }
-    Arc::new(Schema::new(fields))
 }
 
-/// Whether each of `fields` is unknown to some table that cares; `None` when no table does.
-fn others(fields: &Schema, routes: &[RoutePlan]) -> Option<Vec<bool>> {
-    let caring = || routes.iter().filter(|route| route.policy != SchemaPolicy::Ignore);
-    caring().next()?;
-    let unknown = |field: &FieldRef| caring().any(|route| route.known.find(field.name()).is_none());
-    Some(fields.fields().iter().map(unknown).collect())
-}
-
-/// The type of every landed timestamp.
-pub(crate) fn timestamp() -> DataType {
-    DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))
-}
-
-/// The columns that tell where a row comes from: topic, partition, offset and the time it was taken in.
-pub(crate) fn source_fields() -> [Field; 4] {
-    [
-        Field::new("_src_topic", DataType::Utf8, false),
-        Field::new("_src_partition", DataType::Int32, false),
-        Field::new("_src_offset", DataType::Int64, false),
-        Field::new("_ingested_at", timestamp(), false),
-    ]
-}
-
-fn fields_of(columns: &[ColumnPlan]) -> Fields {
-    columns.iter().map(|column| Field::new(&column.name, column.data_type.clone(), true)).collect()
-}
-
-/// The schema of a landed table. Event columns are nullable even when required, so that a requirement
-/// can be dropped later without changing the table.
-fn table_schema(columns: &[ColumnPlan], policy: SchemaPolicy) -> SchemaRef {
-    let mut fields: Vec<Field> =
-        columns.iter().map(|column| Field::new(&column.name, column.data_type.clone(), true)).collect();
-    if policy == SchemaPolicy::Keep {
-        fields.push(Field::new(REST_COLUMN, DataType::Utf8, true));
+impl TemplatePlan {
+    /// The plan of a table that the template names.
+    pub(crate) fn table(&self, name: TableName) -> TablePlan {
+        TablePlan::new(name, &self.route, &self.blueprint.schema, Some(self.template.clone()))
     }
-    fields.extend(source_fields());
-    Arc::new(Schema::new(fields))
+}
+
+impl RoutePlan {
+    fn new(route: &Route) -> Self {
+        let columns = route.columns.iter().map(|column| ColumnPlan {
+            name: column.name.clone(),
+            data_type: column.kind.data_type(),
+            required: column.required.clone(),
+        });
+        let columns: Vec<_> = columns.collect();
+        let (known, schema) = (fields_of(&columns), table_schema(&columns, route.policy));
+        Self { table: usize::MAX, columns, policy: route.policy, known, schema }
+    }
+}
+
+/// Takes the types of a table as it is, and all columns of one that grows.
+fn adopt(route: &mut RoutePlan, schema: &Schema) {
+    for column in &mut route.columns {
+        if let Ok(field) = schema.field_with_name(&column.name) {
+            column.data_type = field.data_type().clone();
+        }
+    }
+    if route.policy == SchemaPolicy::Evolve {
+        let own = source_fields();
+        let is_new = |field: &&FieldRef| {
+            field.is_nullable()
+                && route.known.find(field.name()).is_none()
+                && own.iter().all(|own| own.name() != field.name())
+        };
+        let new = schema.fields().iter().filter(is_new).map(|field| ColumnPlan {
+            name: field.name().clone(),
+            data_type: field.data_type().clone(),
+            required: Required::Never,
+        });
+        let new: Vec<_> = new.collect();
+        route.columns.extend(new);
+    }
+    route.known = fields_of(&route.columns);
+    route.schema = table_schema(&route.columns, route.policy);
 }

@@ -1,26 +1,29 @@
-//! Rows find their table: event types choose the route, kinds are parsed, required fields are checked.
+//! Rows find their table: types and names choose the route, kinds are parsed, required fields are checked.
 //!
 //! All of it on columns: rows are gathered per route, parsed column by column, and what does not fit is
 //! filtered out by one mask. A row goes to exactly one route, or to the dead letters.
+
+pub(crate) mod choose;
+mod create;
 
 use std::collections::BTreeMap;
 use std::iter::repeat_n;
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, Int32Array, Int64Array, StringArray, TimestampMicrosecondArray,
-    UInt32Array, new_null_array,
+    Array, ArrayRef, BooleanArray, Int32Array, Int64Array, StringArray, TimestampMicrosecondArray,
+    new_null_array,
 };
 use arrow::compute::kernels::cmp::eq;
-use arrow::compute::{and, concat_batches, filter, is_null, or, take_record_batch};
-use arrow::datatypes::DataType;
+use arrow::compute::{and, concat_batches, filter, is_null, or};
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 use sluice_catalog::Alteration;
 
+use self::choose::Missing;
 use crate::decode::{Decoded, fit};
 use crate::evolve::Wanted;
-use crate::plan::{EVENT_TYPE, Plan, RoutePlan, TopicPlan};
+use crate::plan::{Plan, RoutePlan, TopicPlan};
 use crate::reject::{self, Cause, Reject};
 use crate::source::raw::RawBatch;
 use crate::topics::{Required, SchemaPolicy};
@@ -44,6 +47,8 @@ pub(crate) enum Routing {
     Done(Routed),
     /// Tables must change first; then the same messages are to be decoded again.
     Grow(Vec<Wanted>),
+    /// Tables must be created, or found missing, first; then the same.
+    Make(Missing),
 }
 
 /// Rows of one route: of the decoded batch, and the messages they came from.
@@ -58,12 +63,12 @@ pub(crate) fn route(plan: &Plan, raw: &RawBatch, decoded: Vec<Decoded>) -> Resul
     let topic = &plan.topics[raw.topic];
     let mut rejects = Vec::new();
     let mut tables: BTreeMap<usize, Vec<RecordBatch>> = BTreeMap::new();
-    let mut wanted: Vec<Wanted> = Vec::new();
+    let (mut wanted, mut missing) = (Vec::new(), Missing::new());
     for piece in decoded {
         rejects.extend(piece.rejects);
-        let shares = share(topic, piece.batch, piece.rows, &mut rejects)?;
-        for (route, share) in topic.routes.iter().zip(shares) {
-            let Some(share) = share else { continue };
+        let share = Share { batch: piece.batch, messages: piece.rows };
+        for (route, share) in choose::rows(topic, raw, share, &mut rejects, &mut missing)? {
+            let route = &topic.routes[route];
             let refused = &plan.tables[route.table].refused;
             let unknown = Unknown::new(topic, route, &share, refused)?;
             if !unknown.alterations.is_empty() {
@@ -75,6 +80,9 @@ pub(crate) fn route(plan: &Plan, raw: &RawBatch, decoded: Vec<Decoded>) -> Resul
                 tables.entry(route.table).or_default().push(batch);
             }
         }
+    }
+    if !missing.is_empty() {
+        return Ok(Routing::Make(missing));
     }
     if !wanted.is_empty() {
         return Ok(Routing::Grow(wanted));
@@ -111,60 +119,6 @@ fn want(wanted: &mut Vec<Wanted>, table: usize, alterations: Vec<Alteration>) {
     }
 }
 
-/// Gives every row to the route of its event type.
-fn share(
-    topic: &TopicPlan,
-    batch: RecordBatch,
-    messages: Vec<u32>,
-    rejects: &mut Vec<Reject>,
-) -> Result<Vec<Option<Share>>, ArrowError> {
-    let takes_all = matches!(topic.routes.as_slice(), [only] if only.event_types.is_empty());
-    if takes_all || !topic.by_type {
-        return Ok(vec![Some(Share { batch, messages })]);
-    }
-    let types = event_types(&batch)?;
-    let rest = topic.routes.iter().position(|route| route.event_types.is_empty());
-    let mut rows: Vec<Vec<u32>> = vec![Vec::new(); topic.routes.len()];
-    for (row, event_type) in types.iter().enumerate() {
-        let named = event_type.and_then(|name| {
-            topic.routes.iter().position(|route| route.event_types.iter().any(|known| known == name))
-        });
-        match (named.or(rest), event_type) {
-            (Some(route), _) => rows[route].push(row as u32),
-            (None, Some(name)) => rejects.push(Reject::new(
-                messages[row],
-                Cause::UnknownEventType,
-                format!("no route of `{}` takes the event type `{name}`", topic.name),
-            )),
-            (None, None) => rejects.push(Reject::new(
-                messages[row],
-                Cause::MissingField,
-                "the field `event_type`, which chooses the table, is missing or null",
-            )),
-        }
-    }
-    let shares = rows.into_iter().map(|rows| {
-        if rows.is_empty() {
-            return Ok(None);
-        }
-        if rows.len() == batch.num_rows() {
-            return Ok(Some(Share { batch: batch.clone(), messages: messages.clone() }));
-        }
-        let messages = rows.iter().map(|row| messages[*row as usize]).collect();
-        Ok(Some(Share { batch: take_record_batch(&batch, &UInt32Array::from(rows))?, messages }))
-    });
-    shares.collect()
-}
-
-/// The event type of each row; null where the field is missing or of another kind.
-fn event_types(batch: &RecordBatch) -> Result<StringArray, ArrowError> {
-    let Some(column) = batch.column_by_name(EVENT_TYPE) else {
-        return Ok(StringArray::new_null(batch.num_rows()));
-    };
-    let (texts, _) = fit::column(column, &DataType::Utf8)?;
-    Ok(texts.as_string().clone())
-}
-
 /// Parses and checks the rows of a route; those that pass become rows of its table.
 fn land(
     topic: &TopicPlan,
@@ -174,7 +128,7 @@ fn land(
     rejects: &mut Vec<Reject>,
 ) -> Result<RecordBatch, ArrowError> {
     let mut bad = unknown.faults(route.policy, &share.messages);
-    let types = if topic.by_type { Some(event_types(&share.batch)?) } else { None };
+    let types = if topic.by_type { Some(choose::types(topic, raw, share)?) } else { None };
     let mut columns = Vec::with_capacity(route.columns.len() + 4);
     for column in &route.columns {
         let (array, misfits) = match share.batch.column_by_name(&column.name) {

@@ -1,4 +1,4 @@
-//! Raw batches become rows of tables: decoded, routed, and once more when a table had to grow for them.
+//! Raw batches become rows of tables: decoded, routed, and once more when a table had to grow or to be created for them.
 
 use std::sync::Arc;
 
@@ -38,6 +38,7 @@ impl<'a> Rows<'a> {
             match route(&self.plan, raw, decoded).map_err(Error::Columns)? {
                 Routing::Done(routed) => return Ok(routed),
                 Routing::Grow(wanted) => self.plans.grow(&self.plan, &wanted)?,
+                Routing::Make(missing) => self.plans.make(&self.plan, raw.topic, missing)?,
             }
         }
         let topic = &self.plan.topics[raw.topic];
@@ -45,16 +46,20 @@ impl<'a> Rows<'a> {
         Err(Error::Grow { table: self.plan.tables[table].name.clone() })
     }
 
-    /// Takes up the plan as of now; a JSON decoder reads the fields that the plan asks for.
+    /// Takes up the plan as of now, which may have more topics; a JSON decoder reads the fields that the plan asks for.
     fn follow(&mut self) -> Result<()> {
         let plan = self.plans.current();
         if Arc::ptr_eq(&plan, &self.plan) {
             return Ok(());
         }
-        for (decoder, topic) in self.decoders.iter_mut().zip(&plan.topics) {
-            if topic.format == Format::Json {
+        for ((decoder, topic), known) in self.decoders.iter_mut().zip(&plan.topics).zip(&self.plan.topics) {
+            let same = topic.fields == known.fields && topic.others == known.others;
+            if topic.format == Format::Json && !same {
                 *decoder = Decoder::new(topic, self.schemas.as_ref())?;
             }
+        }
+        for topic in &plan.topics[self.decoders.len()..] {
+            self.decoders.push(Decoder::new(topic, self.schemas.as_ref())?);
         }
         self.plan = plan;
         Ok(())

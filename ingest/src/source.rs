@@ -22,7 +22,7 @@ pub(crate) mod probe;
 pub(crate) mod raw;
 pub(crate) mod start;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, TryRecvError, TrySendError};
 use std::time::{Duration, Instant};
@@ -38,6 +38,7 @@ use crate::budget::Budget;
 use crate::error::{Error, Result};
 use crate::kafka::redact;
 use crate::pipeline::{IngestSettings, now_micros};
+use crate::evolve::Plans;
 use crate::plan::Plan;
 use crate::progress::Progress;
 
@@ -61,6 +62,7 @@ enum Owed {
 /// The state of the polling thread.
 pub(crate) struct Source {
     consumer: Arc<BaseConsumer<Context>>,
+    plans: Arc<Plans>,
     plan: Arc<Plan>,
     settings: Arc<IngestSettings>,
     progress: Arc<Progress>,
@@ -81,14 +83,19 @@ pub(crate) struct Source {
     paused: bool,
     stopping: bool,
     owed: Option<Owed>,
-    /// The topic of the last message: the library's handle and our number.
-    last_topic: Option<(usize, usize)>,
+    /// Our numbers of topics by the library's handles.
+    topics: HashMap<usize, usize>,
+    /// How long the last commit took.
+    commit_time: Duration,
+    sealed_at: Instant,
+    /// By when the epoch must be sealed so that its first message is not older than the target when it lands.
+    lag_due: Option<Instant>,
 }
 
 impl Source {
     /// Joins the group and subscribes to the plan's topics.
     pub(crate) fn new(
-        plan: Arc<Plan>,
+        plans: Arc<Plans>,
         settings: Arc<IngestSettings>,
         progress: Arc<Progress>,
         budget: Arc<Budget>,
@@ -104,11 +111,10 @@ impl Source {
             remedy: "check the address and the Kafka options",
         };
         let consumer = BaseConsumer::from_config_and_context(&config, context).map_err(fail)?;
-        let topics: Vec<&str> = plan.topics.iter().map(|topic| topic.name.as_str()).collect();
-        consumer.subscribe(&topics).map_err(fail)?;
-        Ok(Self {
+        let mut source = Self {
             consumer: Arc::new(consumer),
-            plan,
+            plan: plans.current(),
+            plans,
             progress,
             budget,
             ports,
@@ -124,9 +130,14 @@ impl Source {
             paused: false,
             stopping: false,
             owed: None,
-            last_topic: None,
+            topics: HashMap::new(),
+            commit_time: Duration::ZERO,
+            sealed_at: Instant::now(),
+            lag_due: None,
             settings,
-        })
+        };
+        source.subscribe()?;
+        Ok(source)
     }
 
     /// Runs until the pipeline drops its end of the command channel, then leaves the group.
@@ -173,8 +184,10 @@ impl Source {
         match command {
             Command::Start(starts) => self.start(&starts).map_err(|source| self.group_error(source)),
             Command::Release(partitions) => self.release(&partitions),
+            Command::Subscribe => self.subscribe(),
             Command::Committed(offsets) => {
                 self.outstanding = self.outstanding.saturating_sub(1);
+                self.commit_time = self.sealed_at.elapsed();
                 self.show_offsets(&offsets);
                 Ok(())
             }
@@ -239,11 +252,11 @@ impl Source {
 
     fn push(&mut self, message: &BorrowedMessage<'_>) {
         let handle = message.topic_ptr() as usize;
-        let topic = match self.last_topic {
-            Some((known, topic)) if known == handle => topic,
-            _ => {
+        let topic = match self.topics.get(&handle) {
+            Some(topic) => *topic,
+            None => {
                 let Some(topic) = self.plan.topic_index(message.topic()) else { return };
-                self.last_topic = Some((handle, topic));
+                self.topics.insert(handle, topic);
                 topic
             }
         };
@@ -251,11 +264,14 @@ impl Source {
         if self.stopping || !partition.push(message) {
             return;
         }
+        let is_full = partition.is_full();
         let bytes = message.payload_len() + message.key_len();
-        self.epoch_began.get_or_insert_with(Instant::now);
+        if self.epoch_began.is_none() {
+            self.begin_epoch(message.timestamp().to_millis());
+        }
         self.epoch_bytes += bytes;
         self.unflushed += bytes;
-        if partition.is_full() {
+        if is_full {
             self.flush((topic, message.partition()));
             self.hand_over();
         }
@@ -302,10 +318,21 @@ impl Source {
         }
     }
 
+    /// The first message of an epoch came; `timestamp` is Kafka's, in milliseconds.
+    fn begin_epoch(&mut self, timestamp: Option<i64>) {
+        let now = Instant::now();
+        self.epoch_began = Some(now);
+        let age = timestamp.map_or(0, |at| (now_micros() / 1000).saturating_sub(at));
+        let age = Duration::from_millis(u64::try_from(age).unwrap_or(0));
+        let slack = |target: Duration| target.checked_sub(age)?.checked_sub(self.commit_time);
+        self.lag_due = self.settings.target_lag.and_then(slack).map(|slack| now + slack);
+    }
+
     fn is_due(&self) -> bool {
         let Some(began) = self.epoch_began else { return false };
         let full = self.epoch_bytes >= self.settings.commit_bytes || self.budget.needs_commit();
-        self.outstanding == 0 && (full || began.elapsed() >= self.settings.commit_interval)
+        let late = self.lag_due.is_some_and(|due| Instant::now() >= due);
+        self.outstanding == 0 && (full || late || began.elapsed() >= self.settings.commit_interval)
     }
 
     fn seal(&mut self) {
@@ -320,7 +347,8 @@ impl Source {
         }
         let next = Seal { epoch: self.seal.epoch + 1, ..Seal::default() };
         let _ = self.ports.events.send(Event::Sealed(std::mem::replace(&mut self.seal, next)));
-        (self.epoch_began, self.epoch_bytes) = (None, 0);
+        (self.epoch_began, self.epoch_bytes, self.lag_due) = (None, 0, None);
+        self.sealed_at = Instant::now();
         self.outstanding += 1;
     }
 }

@@ -10,7 +10,7 @@
 //! - an event type of a topic is named by one route only, and at most one route names none (it takes the
 //!   rest); columns are unique in a route;
 //! - every column that `required` or `partition_by` speaks of exists;
-//! - a table that several topics land in has the same columns and partitioning in each;
+//! - a table that several topics land in has the same columns and partitioning in each, and so has a template;
 //! - no column bears a name that Sluice adds to every landed row ([`RESERVED_COLUMNS`]).
 
 mod apply;
@@ -19,25 +19,30 @@ mod error;
 mod file;
 mod format;
 mod kind;
+mod template;
 
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
 
-use sluice_catalog::{PartitionBy, TableName};
+use sluice_catalog::{PartitionBy, SortBy};
 
 pub use apply::{Applied, Difference, Listed, Outcome, apply, list};
 pub use error::{Error, Result};
 pub use format::{CsvFormat, Format, SchemaPolicy};
 pub use kind::Kind;
 pub(crate) use kind::map_of;
+pub use template::{Origin, Pattern, Target, Template};
 
 /// Columns that every landed table has besides those of its events.
 pub const RESERVED_COLUMNS: [&str; 4] = ["_src_topic", "_src_partition", "_src_offset", "_ingested_at"];
 
 /// The column that takes what a table has no column for, under [`SchemaPolicy::Keep`].
 pub const REST_COLUMN: &str = "_rest";
+
+/// Where the type of an event stands unless the file says otherwise.
+pub const EVENT_TYPE: &str = "event_type";
 
 /// The one field of [`Format::Text`].
 pub const TEXT_FIELD: &str = "line";
@@ -55,8 +60,10 @@ pub struct Topics {
 /// One topic.
 #[derive(Clone, Debug)]
 pub struct Topic {
-    /// Its name in Kafka.
+    /// Its name in Kafka; for topics by pattern the pattern.
     pub name: String,
+    /// Instead of one topic all that match; they are found while ingest runs, and never created.
+    pub pattern: Option<Pattern>,
     /// Number of partitions it is created with.
     pub partitions: i32,
     /// Replication factor it is created with.
@@ -65,16 +72,18 @@ pub struct Topic {
     pub config: BTreeMap<String, String>,
     /// How its messages are written.
     pub format: Format,
+    /// Where a message says of which type it is.
+    pub type_from: Origin,
     /// Where its events land; empty for topics that Sluice only writes to.
     pub routes: Vec<Route>,
 }
 
-/// The events of a topic that land in one table.
+/// The events of a topic that land in one table, or in the tables of one template.
 #[derive(Clone, Debug)]
 pub struct Route {
-    /// The table; created when ingest starts.
-    pub table: TableName,
-    /// Values of the field `event_type` that belong here; empty for all that no other route names.
+    /// The table, created when ingest starts; or a template, whose tables are created by the first event of each.
+    pub table: Target,
+    /// Types of events that belong here; empty for all that no other route names.
     pub event_types: Vec<String>,
     /// The columns, in table order.
     pub columns: Vec<Column>,
@@ -82,6 +91,23 @@ pub struct Route {
     pub policy: SchemaPolicy,
     /// Hidden partitioning of the table.
     pub partition_by: Vec<PartitionBy>,
+    /// How the rows of its files shall lie.
+    pub sort_by: Vec<SortBy>,
+    /// Iceberg properties that the table is created with.
+    pub properties: BTreeMap<String, String>,
+    /// No more tables are created by the template when the lake has so many of its names.
+    pub tables_max: usize,
+}
+
+impl Route {
+    /// Whether a table made for one route serves the other.
+    pub(crate) fn is_like(&self, other: &Self) -> bool {
+        self.columns == other.columns
+            && self.partition_by == other.partition_by
+            && self.sort_by == other.sort_by
+            && self.properties == other.properties
+            && self.policy == other.policy
+    }
 }
 
 /// One field of an event.

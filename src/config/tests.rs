@@ -38,11 +38,12 @@ fn a_duration_that_is_none_is_explained() {
 fn every_documented_key_is_a_field() {
     for key in super::file::KEYS {
         let value = match *key {
+            "ingest.target_lag" | "ingest.discover_every" => "5s",
             "ingest.commit_interval" | "models.every" | "maintain.every" | "maintain.orphans_every" => "5s",
             "maintain.max_snapshot_age" | "maintain.reader_grace" | "maintain.orphan_age" => "5h",
             "ingest.commit_bytes" | "ingest.memory" | "query.memory" => "64MiB",
             "maintain.target_file_bytes" | "maintain.max_bytes" => "64MiB",
-            "models.threads" | "query.threads" | "maintain.max_snapshots" => "3",
+            "ingest.open_files" | "models.threads" | "query.threads" | "maintain.max_snapshots" => "3",
             "lake.catalog_upgrade" | "lake.rest.vended_credentials" | "serve.allow_writes" => "true",
             "serve.flight" | "serve.http" => "127.0.0.1:1",
             _ => "x",

@@ -48,15 +48,15 @@ impl io::Write for Nothing {
     }
 }
 
-/// Reads `total` messages from the start of the topic.
+/// Reads `total` messages from the start of the topics, whose events have the same columns.
 pub(super) fn measure(
     kafka: &KafkaSettings,
-    topic: &Topic,
+    topics: &[Topic],
     total: u64,
     threads: usize,
 ) -> Result<Measured, Failure> {
-    let consumer = consumer(kafka, topic)?;
-    let schema = schema(topic);
+    let consumer = consumer(kafka, topics)?;
+    let schema = schema(topics.first().ok_or("no topic")?);
     let (raw_in, raw_out) = sync_channel::<Raw>(threads * 2);
     let (batch_in, batch_out) = sync_channel::<RecordBatch>(threads * 2);
     let raw_out = Arc::new(Mutex::new(raw_out));
@@ -106,7 +106,7 @@ pub(super) fn measure(
     })
 }
 
-fn consumer(kafka: &KafkaSettings, topic: &Topic) -> Result<BaseConsumer, Failure> {
+fn consumer(kafka: &KafkaSettings, topics: &[Topic]) -> Result<BaseConsumer, Failure> {
     let mut config = kafka.client_config();
     config
         .set("group.id", "sluice-bench-ceiling")
@@ -116,8 +116,10 @@ fn consumer(kafka: &KafkaSettings, topic: &Topic) -> Result<BaseConsumer, Failur
         .set("fetch.wait.max.ms", "100");
     let consumer: BaseConsumer = config.create()?;
     let mut list = TopicPartitionList::new();
-    for partition in 0..topic.partitions {
-        list.add_partition_offset(&topic.name, partition, Offset::Beginning)?;
+    for topic in topics {
+        for partition in 0..topic.partitions {
+            list.add_partition_offset(&topic.name, partition, Offset::Beginning)?;
+        }
     }
     consumer.assign(&list)?;
     Ok(consumer)

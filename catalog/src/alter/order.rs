@@ -11,6 +11,14 @@ use crate::spec::SortBy;
 
 /// The updates that make `by` the table's sort order; nothing makes the table unsorted.
 pub(super) fn updates(table: &TableName, schema: &Schema, by: &[SortBy]) -> Result<Vec<TableUpdate>> {
+    let sort_order = of(table, schema, by)?;
+    // The unsorted order has a number of its own, which every table knows.
+    let sort_order_id = if sort_order.is_unsorted() { sort_order.order_id } else { -1 };
+    Ok(vec![TableUpdate::AddSortOrder { sort_order }, TableUpdate::SetDefaultSortOrder { sort_order_id }])
+}
+
+/// The sort order by these terms.
+pub(crate) fn of(table: &TableName, schema: &Schema, by: &[SortBy]) -> Result<SortOrder> {
     let mut fields = Vec::with_capacity(by.len());
     for SortBy { by, descends, nulls_first } in by {
         let look = "look at the table's columns; the table was not changed";
@@ -22,8 +30,5 @@ pub(super) fn updates(table: &TableName, schema: &Schema, by: &[SortBy]) -> Resu
         fields.push(SortField { source_id: column.id, transform, direction, null_order });
     }
     let order = SortOrder::builder().with_fields(fields).build(schema);
-    let sort_order = order.map_err(|source| misfit(table, &source))?;
-    // The unsorted order has a number of its own, which every table knows.
-    let sort_order_id = if sort_order.is_unsorted() { sort_order.order_id } else { -1 };
-    Ok(vec![TableUpdate::AddSortOrder { sort_order }, TableUpdate::SetDefaultSortOrder { sort_order_id }])
+    order.map_err(|source| misfit(table, &source))
 }

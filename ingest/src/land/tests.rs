@@ -39,9 +39,10 @@ async fn bench_of(lake: Lake, settings: IngestSettings) -> Bench {
     tables::create(&lake, &plan).await.unwrap();
     let snapshots = tables::load(&lake, &plan).await.unwrap();
     let budget = Budget::new(1 << 30);
+    let plans = Arc::new(Plans::new(lake.clone(), Arc::clone(&plan)));
     let lander = Lander::new(
         lake.clone(),
-        Arc::clone(&plan),
+        plans,
         Arc::new(settings),
         Arc::default(),
         Arc::clone(&budget),

@@ -41,8 +41,8 @@ pub async fn catch_up(
     progress: Arc<Progress>,
     stop: CancellationToken,
 ) -> Result<Report> {
-    let plan = Arc::new(Plan::new(&settings.topics, settings.dead_letters.clone())?);
-    let targets = targets(Arc::clone(&plan), settings.clone()).await?;
+    let plan = Plan::new(&settings.topics, settings.dead_letters.clone())?;
+    let (plan, targets) = targets(plan, settings.clone()).await?;
     loop {
         let (enough, ended) = (stop.child_token(), CancellationToken::new());
         let landing = async {
@@ -65,10 +65,13 @@ pub async fn catch_up(
     }
 }
 
-/// Asks Kafka for the last record of every partition.
-async fn targets(plan: Arc<Plan>, settings: IngestSettings) -> Result<Targets> {
+/// Asks Kafka for the last record of every partition, also of the topics that match a pattern by now.
+async fn targets(mut plan: Plan, settings: IngestSettings) -> Result<(Plan, Targets)> {
     let ask = move || {
         let probe = Probe::new(&settings.kafka, &settings.group)?;
+        if !plan.patterns.is_empty() {
+            plan = plan.with_topics(&probe.topics()?)?.unwrap_or(plan);
+        }
         let mut targets = Targets::new();
         for (number, topic) in plan.topics.iter().enumerate() {
             for partition in 0..probe.partitions(&topic.name)? {
@@ -78,7 +81,7 @@ async fn targets(plan: Arc<Plan>, settings: IngestSettings) -> Result<Targets> {
                 }
             }
         }
-        Ok(targets)
+        Ok((plan, targets))
     };
     let asked = tokio::task::spawn_blocking(ask).await;
     asked.map_err(|_| Error::Broken { part: "the question how much there is to land" })?

@@ -16,6 +16,7 @@ use std::time::Duration;
 use sluice_catalog::TableSnapshot;
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::task::{JoinError, JoinSet};
+use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use super::{Shared, tables};
@@ -25,6 +26,7 @@ use crate::evolve::Plans;
 use crate::land::{Landed, Lander, Landing, Outcome};
 use crate::registry::Lookup;
 use crate::rows::Rows;
+use crate::source::probe::Probe;
 use crate::source::start::{self, Start};
 use crate::source::{Command, Event, Parcel, Ports, Source};
 
@@ -42,12 +44,14 @@ pub(crate) enum End {
 
 /// Work that runs beside the session's loop.
 enum Done {
+    Discovered(Result<Vec<String>>),
     Planned(Result<Vec<Start>>),
     Committed(Outcome),
 }
 
 struct Session<'a> {
     shared: &'a Shared,
+    plans: Arc<Plans>,
     lander: Lander,
     commands: Sender<Command>,
     jobs: JoinSet<Done>,
@@ -61,7 +65,10 @@ pub(crate) async fn run(shared: &Shared, budget: Arc<Budget>, stop: &Cancellatio
     let snapshots = tables::load(&shared.lake, &shared.plan).await?;
     let schemas: Vec<_> = snapshots.iter().map(TableSnapshot::schema).collect();
     let plan = Arc::new(shared.plan.adopted(schemas.iter().map(AsRef::as_ref)));
-    let plans = Arc::new(Plans::new(shared.lake.clone(), Arc::clone(&plan)));
+    let plans = Arc::new(Plans::new(shared.lake.clone(), plan));
+    if !shared.plan.patterns.is_empty() {
+        plans.admit(&discover(Arc::clone(&shared.probe)).await?)?;
+    }
     let (commands, obeyed) = channel();
     let (events_in, events) = mpsc::unbounded_channel();
     let threads = shared.settings.decode_threads.max(1);
@@ -70,7 +77,7 @@ pub(crate) async fn run(shared: &Shared, budget: Arc<Budget>, stop: &Cancellatio
     let ports = Ports { commands: obeyed, events: events_in.clone(), batches: raw_in };
     let settings = Arc::clone(&shared.settings);
     let source = Source::new(
-        Arc::clone(&plan),
+        Arc::clone(&plans),
         Arc::clone(&settings),
         Arc::clone(&shared.progress),
         Arc::clone(&budget),
@@ -91,9 +98,9 @@ pub(crate) async fn run(shared: &Shared, budget: Arc<Budget>, stop: &Cancellatio
     drop((events_in, landings_in, raw_out));
     let context = (shared.cluster.clone(), snapshots);
     let lander =
-        Lander::new(shared.lake.clone(), plan, settings, Arc::clone(&shared.progress), budget, context);
-    let mut session =
-        Session { shared, lander, commands, jobs: JoinSet::new(), release: Vec::new(), drained: false };
+        Lander::new(shared.lake.clone(), Arc::clone(&plans), settings, Arc::clone(&shared.progress), budget, context);
+    let (jobs, release) = (JoinSet::new(), Vec::new());
+    let mut session = Session { shared, plans, lander, commands, jobs, release, drained: false };
     let end = session.work(events, landings, stop).await;
     session.close(handles).await;
     end
@@ -107,6 +114,10 @@ impl Session<'_> {
         stop: &CancellationToken,
     ) -> Result<End> {
         let mut stopping = false;
+        let mut look = interval(self.shared.settings.discover_interval.max(Duration::from_millis(100)));
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let looks = !self.shared.plan.patterns.is_empty();
+        look.tick().await; // The session began with a look.
         loop {
             tokio::select! {
                 biased;
@@ -120,6 +131,10 @@ impl Session<'_> {
                 },
                 Some(done) = self.jobs.join_next() => {
                     if let Some(end) = self.done(done)? { return Ok(end) }
+                }
+                _ = look.tick(), if looks && !stopping => {
+                    let probe = Arc::clone(&self.shared.probe);
+                    self.jobs.spawn(async move { Done::Discovered(discover(probe).await) });
                 }
                 Some(landing) = landings.recv() => self.lander.write(landing).await?,
             }
@@ -143,7 +158,7 @@ impl Session<'_> {
             Event::Assigned(_) if stopping => {}
             Event::Assigned(partitions) => {
                 let (lake, cluster) = (self.shared.lake.clone(), self.shared.cluster.clone());
-                let (plan, probe) = (Arc::clone(&self.shared.plan), Arc::clone(&self.shared.probe));
+                let (plan, probe) = (self.plans.current(), Arc::clone(&self.shared.probe));
                 self.jobs.spawn(async move {
                     Done::Planned(start::plan(&lake, plan, probe, &cluster, partitions).await)
                 });
@@ -161,6 +176,12 @@ impl Session<'_> {
 
     fn done(&mut self, done: Result<Done, JoinError>) -> Result<Option<End>> {
         match done.map_err(|_| Error::Broken { part: "a commit or the check of offsets" })? {
+            Done::Discovered(Ok(names)) => {
+                if self.plans.admit(&names)? {
+                    self.tell(Command::Subscribe);
+                }
+            }
+            Done::Discovered(Err(error)) => tracing::warn!(%error, "topics are looked for again later"),
             Done::Planned(starts) => {
                 let starts = starts?;
                 self.lander.assign(&starts);
@@ -199,6 +220,12 @@ impl Session<'_> {
             tracing::warn!("Kafka does not answer; the consumer group will notice the departure by itself");
         }
     }
+}
+
+/// The names of all topics there are.
+async fn discover(probe: Arc<Probe>) -> Result<Vec<String>> {
+    let asked = tokio::task::spawn_blocking(move || probe.topics()).await;
+    asked.map_err(|_| Error::Broken { part: "the search for topics" })?
 }
 
 /// Starts a thread that reports when it panics.

@@ -14,14 +14,30 @@ use crate::topics::SchemaPolicy;
 /// [`Error::Table`] when one exists with other columns.
 pub(crate) async fn create(lake: &Lake, plan: &Plan) -> Result<()> {
     for table in &plan.tables {
-        let mut spec = TableSpec::new(SchemaRef::clone(&table.schema));
-        spec.partition_by.clone_from(&table.partition_by);
-        match lake.create(&table.name, spec).await? {
-            Created::New(_) => tracing::info!(table = %table.name, "created"),
-            Created::Existed(snapshot) => fits(table, &snapshot)?,
-        }
+        open(lake, table).await?;
     }
     Ok(())
+}
+
+/// The table, created if it is missing.
+///
+/// # Errors
+/// [`Error::Table`] when it exists with other columns.
+pub(crate) async fn open(lake: &Lake, table: &TablePlan) -> Result<TableSnapshot> {
+    let mut spec = TableSpec::new(SchemaRef::clone(&table.schema));
+    spec.partition_by.clone_from(&table.partition_by);
+    spec.sort_by.clone_from(&table.sort_by);
+    spec.properties.clone_from(&table.properties);
+    match lake.create(&table.name, spec).await? {
+        Created::New(snapshot) => {
+            tracing::info!(table = %table.name, "created");
+            Ok(snapshot)
+        }
+        Created::Existed(snapshot) => {
+            fits(table, &snapshot)?;
+            Ok(snapshot)
+        }
+    }
 }
 
 /// The present state of all tables, in the plan's order.

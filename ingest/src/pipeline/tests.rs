@@ -9,6 +9,8 @@ use sluice_catalog::Operation;
 use super::*;
 use crate::fixtures;
 
+mod routing;
+
 const PARTITIONS: i32 = 3;
 
 struct Cluster {

@@ -3,6 +3,8 @@
 //! A decision of the group is passed on at once and answered later: an assignment when it is known where to
 //! start, a revocation when everything read is committed. Until then the group waits, as its protocol allows.
 
+use std::sync::Arc;
+
 use rdkafka::Offset;
 use rdkafka::consumer::{CommitMode, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult};
@@ -14,8 +16,19 @@ use super::ports::Event;
 use super::start::Start;
 use super::{Owed, Source};
 use crate::error::{Error, Result};
+use crate::kafka::redact;
 
 impl Source {
+    /// Reads the plan's topics, by now.
+    pub(super) fn subscribe(&mut self) -> Result<()> {
+        self.plan = self.plans.current();
+        let topics: Vec<&str> = self.plan.topics.iter().map(|topic| topic.name.as_str()).collect();
+        if topics.is_empty() {
+            return Ok(()); // No topic matches a pattern yet.
+        }
+        self.consumer.subscribe(&topics).map_err(|source| self.group_error(redact(source)))
+    }
+
     /// Passes a decision of the group on to the pipeline, which answers it.
     pub(super) fn rebalance(&mut self, rebalance: Rebalance) -> Result<()> {
         match rebalance {
@@ -47,7 +60,8 @@ impl Source {
         for start in starts {
             let name = self.plan.topics[start.topic].name.as_str();
             offsets.push((name, start.partition, Offset::Offset(start.offset)));
-            let partition = Partition::new(start.topic, start.partition, start.offset);
+            let headers = Arc::clone(&self.plan.topics[start.topic].headers);
+            let partition = Partition::new(start.topic, start.partition, start.offset, headers);
             self.partitions.insert((start.topic, start.partition), partition);
             self.progress.set_committed(name, start.partition, start.offset);
             self.progress.set_read(name, start.partition, start.offset);
@@ -99,6 +113,14 @@ impl Source {
 
     /// Tells what ends the session from what the client library recovers from.
     pub(super) fn fault(&self, error: KafkaError) -> Result<()> {
+        let unknown = matches!(
+            error.rdkafka_error_code(),
+            Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic)
+        );
+        if unknown && !self.plan.patterns.is_empty() {
+            tracing::warn!(%error, "a topic was deleted, as topics by pattern may be");
+            return Ok(());
+        }
         let fatal = match &error {
             KafkaError::MessageConsumption(code) => matches!(
                 code,

@@ -1,6 +1,8 @@
 //! One owned partition: its position, the range of the open epoch and the buffer being filled.
 
-use rdkafka::message::{BorrowedMessage, Message};
+use std::sync::Arc;
+
+use rdkafka::message::{BorrowedMessage, Headers, Message};
 use sluice_catalog::{Anchor, OffsetRange};
 
 use super::raw::RawBatch;
@@ -8,6 +10,8 @@ use super::raw::RawBatch;
 #[derive(Debug)]
 pub(crate) struct Partition {
     buffer: RawBatch,
+    /// The headers that choose tables.
+    headers: Arc<[String]>,
     /// Where the open epoch's range starts: the end of the previous one.
     start: i64,
     /// One past the last message taken.
@@ -18,9 +22,10 @@ pub(crate) struct Partition {
 }
 
 impl Partition {
-    pub(crate) fn new(topic: usize, partition: i32, offset: i64) -> Self {
+    pub(crate) fn new(topic: usize, partition: i32, offset: i64, headers: Arc<[String]>) -> Self {
         Self {
-            buffer: RawBatch::new(topic, partition),
+            buffer: RawBatch::new(topic, partition).with_headers(headers.len()),
+            headers,
             start: offset,
             position: offset,
             anchor: None,
@@ -35,6 +40,10 @@ impl Partition {
         }
         let timestamp = message.timestamp().to_millis();
         self.buffer.push(message.offset(), timestamp, message.key(), message.payload());
+        for (header, name) in self.headers.iter().enumerate() {
+            let found = message.headers().and_then(|headers| headers.iter().filter(|it| it.key == name).last());
+            self.buffer.push_header(header, found.and_then(|found| found.value));
+        }
         self.position = message.offset() + 1;
         true
     }

@@ -20,6 +20,8 @@ pub(crate) enum Command {
     Release(Vec<(usize, i32)>),
     /// An epoch is committed: the next may be sealed; the group learns the offsets for its lag display.
     Committed(Vec<(usize, i32, i64)>),
+    /// Topics that match a pattern were found: they are in the plan now.
+    Subscribe,
     /// Read no more; seal what there is.
     Stop,
 }

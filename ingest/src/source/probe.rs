@@ -47,6 +47,14 @@ impl Probe {
         self.consumer.client().fetch_cluster_id(TIMEOUT).unwrap_or_else(|| "unknown".to_owned())
     }
 
+    /// The names of all topics that can be read.
+    pub(crate) fn topics(&self) -> Result<Vec<String>> {
+        let metadata = self.consumer.fetch_metadata(None, TIMEOUT);
+        let metadata = metadata.map_err(|source| self.error("list the topics".to_owned(), source))?;
+        let usable = metadata.topics().iter().filter(|it| it.error().is_none() && !it.partitions().is_empty());
+        Ok(usable.map(|topic| topic.name().to_owned()).collect())
+    }
+
     /// How many partitions the topic has.
     ///
     /// # Errors

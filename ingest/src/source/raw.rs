@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use arrow::array::BinaryBuilder;
+use arrow::util::bit_util;
 use sluice_catalog::Anchor;
 
 /// A batch is closed at this many messages, so that a column's offsets stay in the processor's cache.
@@ -22,6 +24,8 @@ pub(crate) struct RawBatch {
     pub(crate) ingested_at: i64,
     bytes: Vec<u8>,
     messages: Vec<Entry>,
+    /// The values of the headers that choose tables, one column a header.
+    headers: Vec<BinaryBuilder>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -40,11 +44,18 @@ impl RawBatch {
         Self { topic, partition, ..Self::default() }
     }
 
+    /// The same batch, with room for the values of so many headers.
+    pub(crate) fn with_headers(mut self, headers: usize) -> Self {
+        self.headers = (0..headers).map(|_| BinaryBuilder::new()).collect();
+        self
+    }
+
     /// An empty batch of the same partition, with room for as much as this one needed.
     pub(crate) fn successor(&self) -> Self {
         let (bytes, messages) =
             (Vec::with_capacity(self.bytes.len()), Vec::with_capacity(self.messages.len()));
-        Self { bytes, messages, ..Self::new(self.topic, self.partition) }
+        let fresh = Self::new(self.topic, self.partition).with_headers(self.headers.len());
+        Self { bytes, messages, ..fresh }
     }
 
     /// Appends a message; `timestamp` is Kafka's, in milliseconds.
@@ -62,6 +73,11 @@ impl RawBatch {
         let end = self.bytes.len();
         let (has_key, has_payload) = (key.is_some(), payload.is_some());
         self.messages.push(Entry { offset, timestamp, start, key_end, end, has_key, has_payload });
+    }
+
+    /// Gives the last message the value of a header; every message needs one of each.
+    pub(crate) fn push_header(&mut self, header: usize, value: Option<&[u8]>) {
+        self.headers[header].append_option(value);
     }
 
     /// Whether another message belongs into the next batch.
@@ -85,7 +101,8 @@ impl RawBatch {
 
     /// Bytes this batch keeps allocated.
     pub(crate) fn memory(&self) -> usize {
-        self.bytes.capacity() + self.messages.capacity() * size_of::<Entry>()
+        let headers = self.headers.iter().map(|values| values.values_slice().len());
+        self.bytes.capacity() + self.messages.capacity() * size_of::<Entry>() + headers.sum::<usize>()
     }
 
     /// The offset of the first message.
@@ -111,6 +128,18 @@ impl RawBatch {
     pub(crate) fn payload(&self, index: usize) -> Option<&[u8]> {
         let entry = &self.messages[index];
         entry.has_payload.then(|| self.slice(entry.key_end..entry.end))
+    }
+
+    /// The value of a header; `None` where the message has none.
+    pub(crate) fn header(&self, header: usize, index: usize) -> Option<&[u8]> {
+        let values = self.headers.get(header)?;
+        if let Some(valid) = values.validity_slice()
+            && !bit_util::get_bit(valid, index)
+        {
+            return None;
+        }
+        let offsets = values.offsets_slice();
+        Some(&values.values_slice()[offsets[index] as usize..offsets[index + 1] as usize])
     }
 
     /// The last message, in the form that a table remembers.

@@ -78,13 +78,13 @@ pub async fn apply(kafka: &KafkaSettings, topics: &Topics) -> Result<Vec<Applied
     let admin = Admin::connect(kafka)?;
     let brokers = metadata.brokers().len();
     if let Some(topic) =
-        topics.topics.iter().find(|topic| usize::try_from(topic.replication).is_ok_and(|n| n > brokers))
+        named(topics).find(|topic| usize::try_from(topic.replication).is_ok_and(|n| n > brokers))
     {
         return Err(Error::Replication { topic: topic.name.clone(), wanted: topic.replication, brokers });
     }
     let existing = existing(&metadata);
     let (old, new): (Vec<&Topic>, Vec<&Topic>) =
-        topics.topics.iter().partition(|topic| existing.contains_key(&topic.name));
+        named(topics).partition(|topic| existing.contains_key(&topic.name));
     let mut outcomes = admin.create(&new).await?;
     let configs = admin.configs(&old).await?;
     for topic in old {
@@ -93,11 +93,16 @@ pub async fn apply(kafka: &KafkaSettings, topics: &Topics) -> Result<Vec<Applied
         let outcome = if differences.is_empty() { Outcome::Existed } else { Outcome::Differs(differences) };
         outcomes.insert(topic.name.clone(), outcome);
     }
-    let applied = topics.topics.iter().filter_map(|topic| {
+    let applied = named(topics).filter_map(|topic| {
         let outcome = outcomes.remove(&topic.name)?;
         Some(Applied { topic: topic.name.clone(), outcome })
     });
     Ok(applied.collect())
+}
+
+/// The topics that are one topic each; who matches a pattern is created by others.
+fn named(topics: &Topics) -> impl Iterator<Item = &Topic> {
+    topics.topics.iter().filter(|topic| topic.pattern.is_none())
 }
 
 /// The topics of the cluster by name, without Kafka's internal ones.

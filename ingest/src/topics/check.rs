@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use sluice_catalog::{TableName, Transform};
+use sluice_catalog::Transform;
 
 use super::{
-    Column, Format, Kind, RESERVED_COLUMNS, REST_COLUMN, Required, Route, SchemaPolicy, TEXT_FIELD, Topic,
-    Topics,
+    Column, Format, Kind, Origin, RESERVED_COLUMNS, REST_COLUMN, Required, Route, SchemaPolicy, TEXT_FIELD,
+    Target, Topic, Topics,
 };
 
 const NAME_LENGTH_MAX: usize = 249;
@@ -20,7 +20,7 @@ pub(super) struct Problem {
 
 pub(super) fn topics(topics: &Topics) -> Result<(), Problem> {
     let mut seen: Vec<&str> = Vec::new();
-    let mut tables: BTreeMap<&TableName, (&str, &Route)> = BTreeMap::new();
+    let mut tables: BTreeMap<&Target, (&str, &Route)> = BTreeMap::new();
     for topic in &topics.topics {
         let occurrence = seen.iter().filter(|name| **name == topic.name).count();
         let fault = |text: String| Problem { topic: topic.name.clone(), occurrence, text };
@@ -37,13 +37,10 @@ pub(super) fn topics(topics: &Topics) -> Result<(), Problem> {
                     route.table
                 )));
             }
-            let equal = same.columns == route.columns
-                && same.partition_by == route.partition_by
-                && same.policy == route.policy;
-            if !equal {
+            if !same.is_like(route) {
                 return Err(fault(format!(
-                    "topics `{other}` and `{}` both land in `{}`, with different columns, schema policy or \
-                     partitioning\n  \
+                    "topics `{other}` and `{}` both land in `{}`, with different columns, schema policy, \
+                     partitioning, sort order or properties\n  \
                      make them equal, or choose another table",
                     topic.name, route.table
                 )));
@@ -56,7 +53,8 @@ pub(super) fn topics(topics: &Topics) -> Result<(), Problem> {
 fn topic(topic: &Topic) -> Result<(), String> {
     let name = &topic.name;
     let letters = name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'));
-    if name.is_empty() || name.len() > NAME_LENGTH_MAX || !letters || name == "." || name == ".." {
+    if topic.pattern.is_none()
+        && (name.is_empty() || name.len() > NAME_LENGTH_MAX || !letters || name == "." || name == "..") {
         return Err(format!(
             "`{name}` is not a topic name\n  Kafka takes 1 to {NAME_LENGTH_MAX} letters, digits, `.`, `_` and `-`"
         ));
@@ -69,8 +67,9 @@ fn topic(topic: &Topic) -> Result<(), String> {
     }
     fields_of_format(topic)?;
     let mut taken: Vec<&str> = Vec::new();
-    let mut rest: Option<&TableName> = None;
+    let mut rest: Option<&Target> = None;
     for route in &topic.routes {
+        type_column(topic, route)?;
         if route.event_types.is_empty()
             && let Some(other) = rest.replace(&route.table)
         {
@@ -117,6 +116,21 @@ fn fields_of_format(topic: &Topic) -> Result<(), String> {
     Ok(())
 }
 
+/// Who chooses by a field of the event keeps it: the rows of a table tell why they are there.
+fn type_column(topic: &Topic, route: &Route) -> Result<(), String> {
+    let Origin::Field(field) = &topic.type_from else { return Ok(()) };
+    let by_type = |column: &Column| matches!(column.required, Required::For(_));
+    let needs_type = !route.event_types.is_empty() || route.columns.iter().any(by_type);
+    let has_type = route.columns.iter().any(|column| column.name == *field && column.kind == Kind::String);
+    if needs_type && !has_type {
+        let table = &route.table;
+        return Err(format!(
+            "the route to `{table}` chooses by event type and has no such column\n  add `{field}: string`"
+        ));
+    }
+    Ok(())
+}
+
 pub(super) fn route(route: &Route) -> Result<(), String> {
     let table = &route.table;
     let open = matches!(route.policy, SchemaPolicy::Evolve | SchemaPolicy::Keep);
@@ -126,7 +140,7 @@ pub(super) fn route(route: &Route) -> Result<(), String> {
              `schema: evolve`"
         ));
     }
-    if (table.namespace(), table.name()) == ("bronze", "dead_letters") {
+    if table.table().is_some_and(|table| (table.namespace(), table.name()) == ("bronze", "dead_letters")) {
         return Err(format!("`{table}` takes what no route can land\n  choose another table"));
     }
     let is_own =
@@ -134,14 +148,14 @@ pub(super) fn route(route: &Route) -> Result<(), String> {
     if let Some(column) = route.columns.iter().find(is_own) {
         return Err(format!("column `{}` is one that Sluice adds to every row\n  remove it", column.name));
     }
-    let by_type = |column: &Column| matches!(column.required, Required::For(_));
-    let needs_type = !route.event_types.is_empty() || route.columns.iter().any(by_type);
-    let has_type =
-        route.columns.iter().any(|column| column.name == "event_type" && column.kind == Kind::String);
-    if needs_type && !has_type {
+    if let Some(term) = route.sort_by.iter().find(|term| !route.columns.iter().any(|it| it.name == term.by.column)) {
         return Err(format!(
-            "the route to `{table}` chooses by event type and has no such column\n  add `event_type: string`"
+            "`{table}` is sorted by `{}`, which is not one of its columns\n  add it, or choose another",
+            term.by.column
         ));
+    }
+    if let Some(key) = route.properties.keys().find(|key| key.starts_with("sluice.")) {
+        return Err(format!("the property `{key}` of `{table}` is one that Sluice sets\n  remove it"));
     }
     for field in &route.partition_by {
         let Some(column) = route.columns.iter().find(|column| column.name == field.column) else {

@@ -10,10 +10,15 @@ use std::str::FromStr;
 
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
-use sluice_catalog::{PartitionBy, TableName, Transform};
+use sluice_catalog::{PartitionBy, SortBy, Transform};
 
 use super::error::{Error, Place, Result};
-use super::{Column, Format, Kind, Required, Route, SchemaPolicy, Topic, Topics, check};
+use super::{
+    Column, EVENT_TYPE, Format, Kind, Origin, Pattern, Required, Route, SchemaPolicy, Target, Topic, Topics, check,
+};
+
+/// Tables of one template, unless the file says otherwise.
+const TABLES_MAX: usize = 1000;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -37,7 +42,10 @@ struct DefaultsShape {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct TopicShape {
+    #[serde(default)]
     name: String,
+    pattern: Option<Parsed<Pattern>>,
+    type_from: Option<Origin>,
     partitions: Option<i32>,
     replication: Option<i32>,
     compression: Option<String>,
@@ -58,7 +66,7 @@ struct ParsedRoute(Route);
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RouteShape {
-    table: Parsed<TableName>,
+    table: Parsed<Target>,
     #[serde(default)]
     event_types: Vec<String>,
     #[serde(default)]
@@ -71,6 +79,11 @@ struct RouteShape {
     required_for: BTreeMap<String, Vec<String>>,
     #[serde(default)]
     partition_by: Vec<Parsed<PartitionField>>,
+    #[serde(default)]
+    sort_by: Vec<Parsed<SortTerm>>,
+    #[serde(default)]
+    properties: BTreeMap<String, Scalar>,
+    tables_max: Option<usize>,
 }
 
 /// A configuration value: Kafka takes them all as text, people write numbers and booleans.
@@ -88,6 +101,8 @@ struct Retention(i64);
 
 struct PartitionField(PartitionBy);
 
+struct SortTerm(SortBy);
+
 #[derive(Default)]
 struct Columns(Vec<(String, Kind)>);
 
@@ -97,6 +112,14 @@ struct Parsed<T>(T);
 pub(super) fn parse(yaml: &str) -> Result<Topics> {
     let file: FileShape = serde_norway::from_str(yaml).map_err(|error| located(&error))?;
     let defaults = file.defaults;
+    let both = |topic: &&TopicShape| topic.pattern.is_some() != topic.name.is_empty();
+    if let Some(topic) = file.topics.iter().find(both) {
+        let problem = match topic.name.as_str() {
+            "" => "a topic has neither `name` nor `pattern`\n  give it one of them".to_owned(),
+            name => format!("topic `{name}` has a `pattern` too\n  remove one of the two"),
+        };
+        return Err(Error::Invalid { place: Place::default(), problem });
+    }
     let topics =
         Topics { topics: file.topics.into_iter().map(|topic| topic.into_topic(&defaults)).collect() };
     check::topics(&topics)
@@ -134,8 +157,12 @@ impl TopicShape {
         for (key, value) in defaults.config.iter().chain(&self.config) {
             set(key, Some(value.to_string()));
         }
+        let pattern = self.pattern.map(|pattern| pattern.0);
+        let type_from = self.type_from.unwrap_or_else(|| Origin::Field(EVENT_TYPE.to_owned()));
         Topic {
-            name: self.name,
+            name: pattern.as_ref().map_or(self.name, |pattern| pattern.as_str().to_owned()),
+            pattern,
+            type_from,
             partitions: self.partitions.or(defaults.partitions).unwrap_or(1),
             replication: self.replication.or(defaults.replication).unwrap_or(1),
             config,
@@ -168,6 +195,9 @@ impl TryFrom<RouteShape> for ParsedRoute {
             columns: columns.collect(),
             partition_by: shape.partition_by.into_iter().map(|field| field.0.0).collect(),
             event_types: shape.event_types,
+            sort_by: shape.sort_by.into_iter().map(|term| term.0.0).collect(),
+            properties: shape.properties.iter().map(|(key, value)| (key.clone(), value.to_string())).collect(),
+            tables_max: shape.tables_max.unwrap_or(TABLES_MAX),
         };
         check::route(&route)?;
         Ok(Self(route))
@@ -208,6 +238,22 @@ impl FromStr for PartitionField {
             _ => return Err(wrong()),
         };
         Ok(Self(PartitionBy { column: column.trim().to_owned(), transform }))
+    }
+}
+
+impl FromStr for SortTerm {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut words = text.split_whitespace();
+        let column = words.next().unwrap_or_default().to_owned();
+        let descends = match (words.next(), words.next()) {
+            (None | Some("asc"), None) => false,
+            (Some("desc"), None) => true,
+            _ => return Err(format!("`{text}` is no term of a sort order\n  use `COLUMN` or `COLUMN desc`")),
+        };
+        let by = PartitionBy { column, transform: Transform::Identity };
+        Ok(Self(SortBy { by, descends, nulls_first: false }))
     }
 }
 

@@ -73,6 +73,7 @@ async fn spec(context: &Context<'_>, create: &CreateTable) -> Result<(TableSpec,
     let spec = TableSpec {
         schema,
         partition_by: create.partition_by.clone(),
+        sort_by: Vec::new(),
         properties: create.properties.clone(),
     };
     Ok((spec, rows))

@@ -1,0 +1,84 @@
+//! Which names become tables, on a lake in memory.
+
+use arrow::array::AsArray;
+use arrow::datatypes::{DataType, Field, Schema};
+use sluice_catalog::TableSpec;
+
+use super::*;
+use crate::fixtures;
+use crate::rows::Rows;
+use crate::source::raw::RawBatch;
+use crate::topics::Topics;
+
+const TEMPLATE: &str = "topics:\n  - name: t\n    routes:\n      - {table: 'bronze.{field:kind}', tables_max: MAX, columns: {n: long}}\n      \
+                        - {table: bronze.fixed, event_types: [fixed], columns: {n: int, event_type: string}}\n";
+
+async fn plans(lake: &Lake, max: usize) -> Arc<Plans> {
+    let topics = Topics::parse(&TEMPLATE.replace("MAX", &max.to_string())).unwrap().topics;
+    let plan = Plan::new(&topics, fixtures::name("bronze.dead_letters")).unwrap();
+    tables::create(lake, &plan).await.unwrap();
+    let snapshots = tables::load(lake, &plan).await.unwrap();
+    let schemas: Vec<_> = snapshots.iter().map(TableSnapshot::schema).collect();
+    Arc::new(Plans::new(lake.clone(), Arc::new(plan.adopted(schemas.iter().map(AsRef::as_ref)))))
+}
+
+/// `table: rows` of these messages, and the errors of dead letters.
+async fn landed(plans: &Arc<Plans>, payloads: &[&str]) -> Vec<String> {
+    let mut raw = RawBatch::new(0, 0);
+    for (offset, payload) in payloads.iter().enumerate() {
+        raw.push(offset as i64, None, None, Some(payload.as_bytes()));
+    }
+    let rows = Arc::clone(plans);
+    let routed = tokio::task::spawn_blocking(move || Rows::new(&rows, None).unwrap().of(&raw).unwrap());
+    let (routed, plan) = (routed.await.unwrap(), plans.current());
+    let mut found = Vec::new();
+    for (table, batch) in routed.tables {
+        if table == plan.dead_letters {
+            let errors = batch.column_by_name("error").unwrap().as_string::<i32>().clone();
+            found.extend(errors.iter().flatten().map(str::to_owned));
+        } else {
+            found.push(format!("{}: {}", plan.tables[table].name.name(), batch.num_rows()));
+        }
+    }
+    found.sort();
+    found
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn names_become_tables_until_the_template_has_enough() {
+    let dir = tempfile::tempdir().unwrap();
+    let lake = fixtures::lake(dir.path()).await;
+    let first = plans(&lake, 2).await;
+    let payloads = [r#"{"kind":"a","n":1}"#, r#"{"kind":"A","n":2}"#, r#"{"kind":"b"}"#, r#"{"kind":7}"#];
+    // `fixed` and the dead letters also bear names that the template can make, and do not count.
+    let over = "`bronze.b` would be one more than the 2 tables that `bronze.{field:kind}` may make";
+    assert_eq!(landed(&first, &payloads).await, ["7: 1", "a: 2", over]);
+    assert_eq!(first.current().tables.len(), 2 + 2);
+    assert!(first.take_met(&fixtures::name("bronze.a")).is_some());
+
+    let second = plans(&lake, 2).await;
+    assert_eq!(landed(&second, &[r#"{"kind":"c"}"#]).await[0].replace("bronze.c", "bronze.b"), over);
+    assert_eq!(landed(&second, &[r#"{"kind":"a"}"#]).await, ["a: 1"], "it is there");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn names_that_are_not_allowed_are_dead_letters_with_the_reason() {
+    let dir = tempfile::tempdir().unwrap();
+    let lake = fixtures::lake(dir.path()).await;
+    let schema = Arc::new(Schema::new(vec![Field::new("n", DataType::Utf8, true)]));
+    let _ = lake.create(&fixtures::name("bronze.other"), TableSpec::new(schema)).await.unwrap();
+    let plans = plans(&lake, 100).await;
+    for (payload, part) in [
+        (r#"{"kind":"dead_letters"}"#, "`bronze.dead_letters` is the table of another route"),
+        (r#"{"kind":"fixed"}"#, "`bronze.fixed` is the table of another route"),
+        (r#"{"kind":"other"}"#, "`bronze.other` does not fit the template: its column `n` is Utf8"),
+        (r#"{"kind":""}"#, "the field `kind`, which names the table, is empty"),
+        (r#"{"kind":null}"#, "the field `kind`, which names the table, is missing"),
+        (r#"{"n":1}"#, "the field `kind`, which names the table, is missing"),
+    ] {
+        let found = landed(&plans, &[payload]).await;
+        assert!(found.len() == 1 && found[0].contains(part), "{payload}: {found:?}");
+    }
+    let both = [r#"{"event_type":"fixed","n":1}"#, r#"{"event_type":"x","kind":"new","n":1}"#];
+    assert_eq!(landed(&plans, &both).await, ["fixed: 1", "new: 1"]);
+}
