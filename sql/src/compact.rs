@@ -171,7 +171,8 @@ impl Run<'_> {
         let sql = format!("SELECT * FROM {}.{}{}", quoted(name.namespace()), quoted(name.name()), self.order);
         let mut rows = session.sql(&sql).await?;
         let target_file_bytes = usize::try_from(self.policy.target_file_bytes).unwrap_or(usize::MAX);
-        let settings = WriterSettings { target_file_bytes, ..WriterSettings::default() };
+        let threads = self.engine.state().config().target_partitions();
+        let settings = WriterSettings { target_file_bytes, threads, ..WriterSettings::default() };
         let mut writer = TableWriter::new(self.engine.lake(), self.table, token, settings)?;
         while let Some(batch) = rows.next().await {
             let written = match batch {
