@@ -169,15 +169,17 @@ impl TableWriter {
         Ok(true)
     }
 
-    /// Closes all open files and goes on with new ones when there are more rows: for who has too many files open.
+    /// Completes all open files, and goes on with new ones when there are more rows: for who has too many files open.
     pub async fn rest(&mut self) -> Result<()> {
         self.begin()?;
-        let partitions: Vec<Struct> = self.open.keys().cloned().collect();
-        for partition in partitions {
-            self.close(&partition).await?;
-        }
+        self.close_all().await?;
         self.broken = false;
         Ok(())
+    }
+
+    /// From now on at most so many partitions are written at the same time, and no fewer than one.
+    pub fn limit_open_files(&mut self, open_files_max: usize) {
+        self.settings.open_files_max = open_files_max;
     }
 
     /// Files that take rows now; those that are being closed are not among them.
@@ -279,11 +281,10 @@ impl TableWriter {
     }
 
     async fn open_file(&mut self, partition: &Struct) -> Result<()> {
-        if self.open.len() >= self.settings.open_files_max.max(1) {
+        while self.open.len() >= self.settings.open_files_max.max(1) {
             let oldest = self.open.iter().min_by_key(|(_, file)| file.last_use());
-            if let Some(oldest) = oldest.map(|(partition, _)| partition.clone()) {
-                self.close(&oldest).await?;
-            }
+            let Some(oldest) = oldest.map(|(partition, _)| partition.clone()) else { break };
+            self.close(&oldest).await?;
         }
         let folder = match &self.split.partitioner {
             Some(partitioner) => partitioner.folder(partition),

@@ -17,9 +17,10 @@
 //! with them or, on a catalog that moves tables one after the other, before them.
 //!
 //! On a catalog that cannot move several tables at once they land one after the other: tables of templates, then the
-//! dead letters, then the others. Who sees rows of a named table up to an offset then also sees why some are missing. What a stop in between leaves is made up by the next
-//! run, which gives each table what it lacks.
+//! dead letters, then the others. Who sees rows of a named table up to an offset then also sees why some are missing.
+//! What a stop in between leaves is made up by the next run, which gives each table what it lacks.
 
+mod named;
 mod writers;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,12 +28,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use arrow::record_batch::RecordBatch;
-use futures::future::try_join_all;
 use sluice_catalog::{
     Commit, CommitOutcome, Lake, OffsetRange, Operation, SourceId, SourceRanges, TableSnapshot,
 };
 use uuid::Uuid;
 
+use self::named::{NamedParts, Place};
 use self::writers::{Desk, Writers};
 use crate::budget::{Budget, Reservation};
 use crate::error::{Error, Result};
@@ -63,8 +64,8 @@ pub(crate) struct Landing {
 struct Epoch {
     token: Uuid,
     writers: Writers,
-    /// Where the rows of tables of templates came from: table, topic, partition.
-    brought: BTreeSet<(usize, usize, i32)>,
+    /// Where the rows of tables of templates came from.
+    brought: BTreeSet<Place>,
     landings: u64,
     rejected: u64,
     sample: Option<String>,
@@ -79,8 +80,8 @@ pub(crate) struct Pending {
     began: Instant,
     /// Table numbers in the order of the commits.
     tables: Vec<usize>,
-    /// How far tables of templates get: table, topic, partition, next offset.
-    carried: Vec<(usize, usize, i32, i64)>,
+    /// How far tables of templates get.
+    carried: Vec<(Place, i64)>,
     /// Bytes held by files that are being finished.
     held: usize,
 }
@@ -108,8 +109,8 @@ pub(crate) struct Lander {
     cluster: String,
     /// The state of each table that writers work with.
     snapshots: Vec<TableSnapshot>,
-    /// Next offset by table, topic and partition; absent when the table never saw the partition.
-    nexts: BTreeMap<(usize, usize, i32), i64>,
+    /// Next offsets; absent when the table never saw the partition.
+    nexts: BTreeMap<Place, i64>,
     /// Tables of templates whose offsets of a topic are in `nexts`: table, topic.
     known: BTreeSet<(usize, usize)>,
     epochs: BTreeMap<u64, Epoch>,
@@ -188,7 +189,7 @@ impl Lander {
             kept.push((table, batch));
         }
         let desk = self.desk(open.token);
-        let added = open.writers.add(&desk, kept, &self.snapshots, self.settings.open_files_max).await;
+        let added = open.writers.add(&desk, kept, &self.snapshots).await;
         self.epochs.insert(epoch, open);
         added?;
         drop(reservation);
@@ -197,56 +198,8 @@ impl Lander {
     }
 
     fn desk(&self, token: Uuid) -> Desk {
-        Desk { lake: self.lake.clone(), token, settings: self.settings.writer.clone() }
-    }
-
-    fn is_of_template(&self, table: usize) -> bool {
-        self.plan.tables[table].made_by.is_some()
-    }
-
-    /// The first offset whose row a table takes, if it lacks not all.
-    fn floor(&self, table: usize, topic: usize, partition: i32) -> Option<i64> {
-        let own = self.nexts.get(&(table, topic, partition)).copied();
-        if !self.is_of_template(table) {
-            return own;
-        }
-        // The dead letters speak for it: what lies before them was decided.
-        own.max(self.nexts.get(&(self.plan.dead_letters, topic, partition)).copied())
-    }
-
-    /// Takes up topics and tables that came into the plan, and what tables of templates have of a topic.
-    async fn follow(&mut self, topic: usize, tables: impl Iterator<Item = usize>) -> Result<()> {
-        let tables: Vec<usize> = tables.collect();
-        if topic >= self.plan.topics.len() || tables.iter().any(|table| *table >= self.snapshots.len()) {
-            self.plan = self.plans.current();
-        }
-        let mut fresh = BTreeSet::new();
-        for table in self.snapshots.len()..self.plan.tables.len() {
-            let name = &self.plan.tables[table].name;
-            self.snapshots.push(match self.plans.take_met(name) {
-                Some(snapshot) => snapshot,
-                None => self.lake.load(name).await?,
-            });
-            fresh.insert(table);
-        }
-        let unknown = |table: &usize| self.is_of_template(*table) && !self.known.contains(&(*table, topic));
-        let unknown: Vec<usize> = tables.into_iter().filter(unknown).collect();
-        let stale = unknown.iter().filter(|table| !fresh.contains(*table));
-        let (lake, plan) = (&self.lake, &self.plan);
-        let loads = stale.map(|&table| async move {
-            Ok::<_, Error>((table, lake.load(&plan.tables[table].name).await?))
-        });
-        let loads: Vec<_> = loads.collect();
-        for (table, snapshot) in try_join_all(loads).await? {
-            self.snapshots[table] = snapshot;
-        }
-        for table in unknown {
-            let offsets = self.snapshots[table].offsets(&self.plan.topics[topic].name)?;
-            let next = offsets.map(|offsets| offsets.next).unwrap_or_default();
-            self.nexts.extend(next.into_iter().map(|(partition, next)| ((table, topic, partition), next)));
-            self.known.insert((table, topic));
-        }
-        Ok(())
+        let (writer, open_files_max) = (self.settings.writer.clone(), self.settings.open_files_max);
+        Desk::new(self.lake.clone(), token, writer, open_files_max)
     }
 
     /// The rows with the columns that the table has by now: it may have grown before or after they were made.
@@ -289,39 +242,13 @@ impl Lander {
             let last = epoch.sample.unwrap_or_default();
             return Err(Error::TooManyDeadLetters { dead: epoch.rejected, consumed: seal.messages, last });
         }
-        let (mut parts, carried) = self.parts_of_templates(&seal, &epoch.brought);
+        let NamedParts { mut parts, carried } = self.named_parts(&seal, &epoch.brought);
         parts.extend(self.parts(&seal));
         let tables = parts.iter().map(|(table, _)| *table).collect();
         let (token, held) = (epoch.token, epoch.writers.buffered_bytes());
         self.pending = Some(Pending { seal, token, began: Instant::now(), tables, carried, held });
         let snapshots = epoch.writers.tables().map(|table| (table, self.snapshots[table].clone())).collect();
         Ok(Some(commit(self.desk(token), Arc::clone(&self.plan), parts, epoch.writers, snapshots)))
-    }
-
-    /// The ranges of tables of templates, which go on from where they stand themselves.
-    #[expect(clippy::type_complexity, reason = "both are parts of a pending commit")]
-    fn parts_of_templates(
-        &self,
-        seal: &Seal,
-        brought: &BTreeSet<(usize, usize, i32)>,
-    ) -> (Vec<(usize, Vec<SourceRanges>)>, Vec<(usize, usize, i32, i64)>) {
-        let mut ranges: BTreeMap<(usize, usize), BTreeMap<i32, OffsetRange>> = BTreeMap::new();
-        let mut carried = Vec::new();
-        for &(table, topic, partition) in brought {
-            let range = seal.ranges.get(&topic).and_then(|ranges| ranges.get(&partition));
-            let next = self.nexts.get(&(table, topic, partition)).copied();
-            let Some(range) = range.filter(|range| next.is_none_or(|next| next < range.end)) else { continue };
-            let start = next.unwrap_or(range.start);
-            let anchor = range.anchor.filter(|anchor| anchor.offset >= start);
-            let own = OffsetRange { start, end: range.end, anchor };
-            ranges.entry((table, topic)).or_default().insert(partition, own);
-            carried.push((table, topic, partition, range.end));
-        }
-        let mut parts: BTreeMap<usize, Vec<SourceRanges>> = BTreeMap::new();
-        for ((table, topic), ranges) in ranges {
-            parts.entry(table).or_default().push(SourceRanges { source: self.source(topic), ranges });
-        }
-        (parts.into_iter().collect(), carried)
     }
 
     fn source(&self, topic: usize) -> SourceId {
@@ -385,9 +312,7 @@ impl Lander {
                 done.push((topic, partition, range.end));
             }
         }
-        for (table, topic, partition, next) in pending.carried {
-            self.nexts.insert((table, topic, partition), next);
-        }
+        self.nexts.extend(pending.carried);
         for (table, rows) in rows {
             let dead = table == self.plan.dead_letters;
             self.progress.add_rows(&self.plan.tables[table].name.to_string(), rows, dead);
@@ -449,6 +374,10 @@ async fn commit(
         token: desk.token,
     });
     let commits = commits.collect();
+    if !staged.is_empty() {
+        // Rows without a range would be forgotten by the next run.
+        return Err(Error::Broken { part: "a commit" });
+    }
     Ok((desk.lake.commit(commits, now()).await?, rows))
 }
 

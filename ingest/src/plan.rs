@@ -5,6 +5,7 @@
 //! means the same in every later plan of a session.
 
 mod fields;
+mod template;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use sluice_catalog::{Alteration, PartitionBy, SortBy, TableName};
 
 use self::fields::{fields_of, others, table_schema, wanted_fields};
 pub(crate) use self::fields::{source_fields, timestamp};
+pub(crate) use self::template::{Known, Made, TemplatePlan};
 use crate::error::{Error, Result};
 use crate::reject;
 use crate::topics::{Format, Origin, Required, Route, SchemaPolicy, Target, Template, Topic};
@@ -79,38 +81,6 @@ pub(crate) struct RoutePlan {
     pub(crate) known: Fields,
     /// The table's columns, the source columns last.
     pub(crate) schema: SchemaRef,
-}
-
-/// A route whose tables are named by the messages.
-#[derive(Clone, Debug)]
-pub(crate) struct TemplatePlan {
-    pub(crate) template: Template,
-    pub(crate) tables_max: usize,
-    /// What its tables look like before they grow; the number of the table means nothing.
-    blueprint: RoutePlan,
-    route: Arc<Route>,
-    /// What became of the names so far.
-    pub(crate) known: BTreeMap<TableName, Known>,
-    /// When no more tables may be created: those that are there.
-    pub(crate) full: Option<Arc<BTreeSet<TableName>>>,
-}
-
-/// What became of a name.
-#[derive(Clone, Debug)]
-pub(crate) enum Known {
-    Route(usize),
-    /// Its messages are dead letters; why.
-    Refused(String),
-}
-
-/// The answer to a name that a template had not met.
-#[derive(Clone, Debug)]
-pub(crate) enum Made {
-    /// There is such a table, with these columns.
-    Table(SchemaRef),
-    Refused(String),
-    /// There is none, and no more may be created than these.
-    Full(Arc<BTreeSet<TableName>>),
 }
 
 #[derive(Clone, Debug)]
@@ -212,44 +182,6 @@ impl Plan {
         plan
     }
 
-    /// The plan after names of templates were looked up: topic, template and name of each.
-    pub(crate) fn made(&self, made: Vec<((usize, usize, TableName), Made)>) -> Self {
-        let mut plan = self.clone();
-        for ((topic, template, name), made) in made {
-            let schema = match made {
-                Made::Table(schema) => schema,
-                Made::Refused(fact) => {
-                    plan.topics[topic].templates[template].known.insert(name, Known::Refused(fact));
-                    continue;
-                }
-                Made::Full(names) => {
-                    plan.topics[topic].templates[template].full = Some(names);
-                    continue;
-                }
-            };
-            let own = &plan.topics[topic].templates[template];
-            let mut route = own.blueprint.clone();
-            route.table = match plan.tables.iter().position(|table| table.name == name) {
-                Some(known) => known,
-                None => {
-                    let made_by = Some(own.template.clone());
-                    let table = TablePlan::new(name.clone(), &own.route, &own.blueprint.schema, made_by);
-                    plan.tables.push(table);
-                    plan.tables.len() - 1
-                }
-            };
-            adopt(&mut route, &schema);
-            plan.tables[route.table].schema = Arc::clone(&route.schema);
-            let own = &mut plan.topics[topic];
-            own.templates[template].known.insert(name, Known::Route(own.routes.len()));
-            own.routes.push(route);
-        }
-        for topic in plan.topics.iter_mut().filter(|topic| !topic.templates.is_empty()) {
-            topic.refresh();
-        }
-        plan
-    }
-
     fn adopt(&mut self, table: usize, schema: &Schema) {
         for topic in &mut self.topics {
             let Some(route) = topic.routes.iter_mut().find(|route| route.table == table) else { continue };
@@ -270,14 +202,7 @@ impl Plan {
                     Goal::Route(routes.len() - 1)
                 }
                 Target::Template(template) => {
-                    templates.push(TemplatePlan {
-                        template: template.clone(),
-                        tables_max: route.tables_max,
-                        blueprint: made,
-                        route: Arc::new(route.clone()),
-                        known: BTreeMap::new(),
-                        full: None,
-                    });
+                    templates.push(TemplatePlan::new(template.clone(), route, made));
                     Goal::Template(templates.len() - 1)
                 }
             };
@@ -372,13 +297,6 @@ impl TablePlan {
             && self.sort_by == other.sort_by
             && self.properties == other.properties
             && self.policy == other.policy
-    }
-}
-
-impl TemplatePlan {
-    /// The plan of a table that the template names.
-    pub(crate) fn table(&self, name: TableName) -> TablePlan {
-        TablePlan::new(name, &self.route, &self.blueprint.schema, Some(self.template.clone()))
     }
 }
 

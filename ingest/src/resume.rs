@@ -5,6 +5,8 @@
 //! - A table takes a row only at or after its own next offset, and commits only the part of a range
 //!   that lies there. So each offset reaches each table once, whatever was read twice.
 //! - A range ends at the consumer's position, so holes (control records, compaction) lie inside it.
+//! - A table that messages name commits only with rows of its own. Where it stands still the dead letters, which
+//!   commit with it or after it, say what was decided.
 
 /// Why a table's next offset cannot be where reading goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +51,17 @@ pub(crate) fn carry(next: Option<i64>, start: i64, end: i64) -> Option<(i64, i64
 /// The first offset of which a table at `next` takes rows; none means every row.
 pub(crate) fn floor(next: Option<i64>, first: i64) -> Option<i64> {
     next.filter(|next| *next > first)
+}
+
+/// The next offset by which a table that messages name takes rows: its own, or that of the dead letters.
+pub(crate) fn named(own: Option<i64>, letters: Option<i64>) -> Option<i64> {
+    own.max(letters)
+}
+
+/// What a table that messages name commits with its rows of the range `[start, end)`: all from where it stands.
+pub(crate) fn named_carry(own: Option<i64>, start: i64, end: i64) -> Option<(i64, i64)> {
+    let from = own.unwrap_or(start);
+    (from < end).then_some((from, end))
 }
 
 #[cfg(test)]

@@ -261,11 +261,11 @@ impl Source {
             }
         };
         let Some(partition) = self.partitions.get_mut(&(topic, message.partition())) else { return };
-        if self.stopping || !partition.push(message) {
+        if self.stopping {
             return;
         }
+        let Some(bytes) = partition.push(message) else { return };
         let is_full = partition.is_full();
-        let bytes = message.payload_len() + message.key_len();
         if self.epoch_began.is_none() {
             self.begin_epoch(message.timestamp().to_millis());
         }

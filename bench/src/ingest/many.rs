@@ -30,7 +30,7 @@ pub(crate) enum Shape {
 pub(super) fn topics(shape: Shape) -> Result<(Vec<Topic>, Vec<Topic>), Failure> {
     let columns = "columns: {event_id: string, at: timestamp_ms, kind: string, user: long, amount: 'decimal(12,2)', note: string}";
     let named = |name: &str, partitions: u64, table: &str| {
-        format!("  - {{name: {name}, partitions: {partitions}, routes: [{{table: '{table}', tables_max: {TABLES}, {columns}}}]}}\n")
+        format!("  - {{name: {name}, partitions: {partitions}, routes: [{{table: '{table}', max_tables: {TABLES}, {columns}}}]}}\n")
     };
     let parse = |topics: String| Ok::<_, Failure>(Topics::parse(&format!("topics:\n{topics}"))?.topics);
     match shape {

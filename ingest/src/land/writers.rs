@@ -1,13 +1,17 @@
-//! The open files of an epoch: rows wait until they are worth a step of an encoder, and few tables are open at once.
+//! The open files of an epoch: rows wait until they are worth a step of an encoder, and few files are open at once.
 //!
 //! ```text
-//! rows -> parked per table --enough--> TableWriter --too many open files--> least recently used one rests
+//! rows -> parked per table --enough--> TableWriter --too many open files--> least recently used ones are completed
 //!              '------------- commit: a few tables at a time -------------'
 //! ```
 //!
 //! A batch of messages may hold a few rows of each of a thousand tables. An encoder costs memory by itself and a step
 //! of it a hand-over to another thread, so small parts are gathered first. A table whose rows stay few is written
 //! when the commit comes, and then only a few such tables at the same time.
+//!
+//! Invariant: never more files are open than [`Desk::open_files_max`]. A table without partitions needs one; one with
+//! partitions is given a share, and completes its own files beyond that. Room is made before a file is opened, and a
+//! file that makes room is complete in the store before another takes its place.
 
 use std::collections::BTreeMap;
 
@@ -45,22 +49,44 @@ struct Slot {
     last_use: u64,
 }
 
-/// What writers are made from.
+/// What writers are made from, and how many there may be.
 #[derive(Clone, Debug)]
 pub(super) struct Desk {
     pub(super) lake: Lake,
     pub(super) token: Uuid,
     pub(super) settings: WriterSettings,
+    /// Files that are open at the same time, over all tables.
+    pub(super) open_files_max: usize,
+    /// Rows of a table are encoded when they are so many; see [`ROWS_MIN`].
+    pub(super) rows_min: usize,
+}
+
+impl Desk {
+    pub(super) fn new(
+        lake: Lake,
+        token: Uuid,
+        settings: WriterSettings,
+        open_files_max: usize,
+    ) -> Self {
+        Self { lake, token, settings, open_files_max: open_files_max.max(1), rows_min: ROWS_MIN }
+    }
+
+    /// How many files a table may open when `tables` are written at the same time.
+    fn share(&self, snapshot: &TableSnapshot, tables: usize) -> usize {
+        if snapshot.metadata().default_partition_spec().is_unpartitioned() {
+            return 1;
+        }
+        (self.open_files_max / tables.max(1)).clamp(1, self.settings.open_files_max.max(1))
+    }
 }
 
 impl Writers {
-    /// Takes rows of tables; writes those that are worth it, all tables at once.
+    /// Takes rows of tables; writes those that are worth it, many tables at once.
     pub(super) async fn add(
         &mut self,
         desk: &Desk,
         rows: Vec<(usize, RecordBatch)>,
         snapshots: &[TableSnapshot],
-        open_files_max: usize,
     ) -> Result<()> {
         self.clock += 1;
         let mut due = Vec::new();
@@ -68,29 +94,50 @@ impl Writers {
             let slot = self.slots.entry(table).or_default();
             slot.last_use = self.clock;
             slot.park(batch)?;
-            if slot.rows >= ROWS_MIN || slot.bytes >= BYTES_MIN {
+            if slot.rows >= desk.rows_min || slot.bytes >= BYTES_MIN {
                 due.push(table);
             }
         }
-        let mut writes = Vec::with_capacity(due.len());
-        for table in due {
-            let Some(slot) = self.slots.remove(&table) else { continue };
-            let snapshot = &snapshots[table];
-            writes.push(async move { slot.write(desk, snapshot).await.map(|slot| (table, slot)) });
+        for tables in due.chunks(desk.open_files_max) {
+            self.write(desk, tables, snapshots).await?;
         }
-        self.slots.extend(try_join_all(writes).await?);
-        self.close_some(open_files_max).await
+        Ok(())
     }
 
-    /// Closes the files of the least recently used tables until there are few enough.
-    async fn close_some(&mut self, open_files_max: usize) -> Result<()> {
-        while self.open_files() > open_files_max {
-            let open = self.slots.values_mut().filter(|slot| slot.open_files() > 0);
-            let Some(oldest) = open.min_by_key(|slot| slot.last_use) else { return Ok(()) };
-            if let Some(writer) = &mut oldest.writer {
-                writer.rest().await?;
-            }
+    /// Writes the parked rows of these tables, no more of them than files may be open.
+    async fn write(&mut self, desk: &Desk, tables: &[usize], snapshots: &[TableSnapshot]) -> Result<()> {
+        let mut slots = Vec::with_capacity(tables.len());
+        for &table in tables {
+            let Some(slot) = self.slots.remove(&table) else { continue };
+            slots.push((table, slot, desk.share(&snapshots[table], tables.len())));
         }
+        let crowded = slots.iter_mut().filter(|(_, slot, share)| slot.open_files() > *share);
+        try_join_all(crowded.filter_map(|(_, slot, _)| slot.writer.as_mut()).map(TableWriter::rest)).await?;
+        let wanted: usize = slots.iter().map(|(_, _, share)| share).sum();
+        self.make_room(desk.open_files_max.saturating_sub(wanted)).await?;
+        let writes = slots.into_iter().map(|(table, slot, share)| async move {
+            Ok::<_, Error>((table, slot.write(desk, &snapshots[table], share).await?))
+        });
+        let written = try_join_all(writes.collect::<Vec<_>>()).await?;
+        self.slots.extend(written);
+        debug_assert!(self.open_files() <= desk.open_files_max, "more files are open than may be");
+        Ok(())
+    }
+
+    /// Completes the files of the least recently used tables until so few are open.
+    async fn make_room(&mut self, open_files_max: usize) -> Result<()> {
+        let mut open: Vec<&mut Slot> = self.slots.values_mut().filter(|slot| slot.open_files() > 0).collect();
+        open.sort_by_key(|slot| slot.last_use);
+        let mut files: usize = open.iter().map(|slot| slot.open_files()).sum();
+        let mut rests = Vec::new();
+        for slot in open {
+            if files <= open_files_max {
+                break;
+            }
+            files -= slot.open_files();
+            rests.extend(slot.writer.as_mut().map(TableWriter::rest));
+        }
+        try_join_all(rests).await?;
         Ok(())
     }
 
@@ -116,16 +163,29 @@ impl Writers {
         desk: &Desk,
         snapshots: &BTreeMap<usize, TableSnapshot>,
     ) -> Result<BTreeMap<usize, StagedFiles>> {
+        let at_once = FINISHED_AT_ONCE.min(desk.open_files_max);
+        // Those with open files first, and none gets more: so there is room for the others.
+        let (open, parked): (Vec<_>, Vec<_>) =
+            self.slots.into_iter().partition(|(_, slot)| slot.open_files() > 0);
         let finish = |(table, slot): (usize, Slot)| async move {
             let snapshot = snapshots.get(&table).ok_or(Error::Broken { part: "the end of an epoch" })?;
-            let staged = match slot.write(desk, snapshot).await?.writer {
+            let share = match slot.open_files() {
+                0 => desk.share(snapshot, at_once),
+                open => open,
+            };
+            let staged = match slot.write(desk, snapshot, share).await?.writer {
                 Some(writer) => Some(writer.finish().await?),
                 None => None,
             };
             Ok::<_, Error>(staged.map(|staged| (table, staged)))
         };
-        let staged = stream::iter(self.slots).map(finish).buffer_unordered(FINISHED_AT_ONCE);
-        staged.try_filter_map(|staged| async move { Ok(staged) }).try_collect().await
+        let mut staged = BTreeMap::new();
+        for slots in [open, parked] {
+            let finished: Vec<_> =
+                stream::iter(slots).map(finish).buffer_unordered(at_once).try_collect().await?;
+            staged.extend(finished.into_iter().flatten());
+        }
+        Ok(staged)
     }
 
     /// Gives everything up.
@@ -153,7 +213,7 @@ impl Slot {
     }
 
     /// Hands all parked rows to the table's writer.
-    async fn write(mut self, desk: &Desk, snapshot: &TableSnapshot) -> Result<Self> {
+    async fn write(mut self, desk: &Desk, snapshot: &TableSnapshot, open_files_max: usize) -> Result<Self> {
         let schema = snapshot.schema();
         // The table may have grown since the rows were parked.
         let fitted = self.parked.drain(..).map(|batch| match has_columns(&schema, &batch.schema()) {
@@ -172,6 +232,7 @@ impl Slot {
             },
             None => TableWriter::new(&desk.lake, snapshot, desk.token, desk.settings.clone())?,
         };
+        writer.limit_open_files(open_files_max);
         for batch in parked {
             writer.write(batch).await?;
         }

@@ -44,7 +44,7 @@ pub(crate) enum End {
 
 /// Work that runs beside the session's loop.
 enum Done {
-    Discovered(Result<Vec<String>>),
+    Discovered(Result<bool>),
     Planned(Result<Vec<Start>>),
     Committed(Outcome),
 }
@@ -58,6 +58,8 @@ struct Session<'a> {
     /// Partitions to give back as soon as everything sealed is committed.
     release: Vec<Vec<(usize, i32)>>,
     drained: bool,
+    /// Topics are being looked for.
+    looking: bool,
 }
 
 /// Runs a session to its end.
@@ -67,7 +69,7 @@ pub(crate) async fn run(shared: &Shared, budget: Arc<Budget>, stop: &Cancellatio
     let plan = Arc::new(shared.plan.adopted(schemas.iter().map(AsRef::as_ref)));
     let plans = Arc::new(Plans::new(shared.lake.clone(), plan));
     if !shared.plan.patterns.is_empty() {
-        plans.admit(&discover(Arc::clone(&shared.probe)).await?)?;
+        discover(Arc::clone(&shared.probe), Arc::clone(&plans)).await?;
     }
     let (commands, obeyed) = channel();
     let (events_in, events) = mpsc::unbounded_channel();
@@ -100,7 +102,7 @@ pub(crate) async fn run(shared: &Shared, budget: Arc<Budget>, stop: &Cancellatio
     let lander =
         Lander::new(shared.lake.clone(), Arc::clone(&plans), settings, Arc::clone(&shared.progress), budget, context);
     let (jobs, release) = (JoinSet::new(), Vec::new());
-    let mut session = Session { shared, plans, lander, commands, jobs, release, drained: false };
+    let mut session = Session { shared, plans, lander, commands, jobs, release, drained: false, looking: false };
     let end = session.work(events, landings, stop).await;
     session.close(handles).await;
     end
@@ -132,9 +134,10 @@ impl Session<'_> {
                 Some(done) = self.jobs.join_next() => {
                     if let Some(end) = self.done(done)? { return Ok(end) }
                 }
-                _ = look.tick(), if looks && !stopping => {
-                    let probe = Arc::clone(&self.shared.probe);
-                    self.jobs.spawn(async move { Done::Discovered(discover(probe).await) });
+                _ = look.tick(), if looks && !stopping && !self.looking => {
+                    self.looking = true;
+                    let (probe, plans) = (Arc::clone(&self.shared.probe), Arc::clone(&self.plans));
+                    self.jobs.spawn(async move { Done::Discovered(discover(probe, plans).await) });
                 }
                 Some(landing) = landings.recv() => self.lander.write(landing).await?,
             }
@@ -176,12 +179,14 @@ impl Session<'_> {
 
     fn done(&mut self, done: Result<Done, JoinError>) -> Result<Option<End>> {
         match done.map_err(|_| Error::Broken { part: "a commit or the check of offsets" })? {
-            Done::Discovered(Ok(names)) => {
-                if self.plans.admit(&names)? {
-                    self.tell(Command::Subscribe);
+            Done::Discovered(found) => {
+                self.looking = false;
+                match found {
+                    Ok(true) => self.tell(Command::Subscribe),
+                    Ok(false) => {}
+                    Err(error) => tracing::warn!(%error, "topics are looked for again later"),
                 }
             }
-            Done::Discovered(Err(error)) => tracing::warn!(%error, "topics are looked for again later"),
             Done::Planned(starts) => {
                 let starts = starts?;
                 self.lander.assign(&starts);
@@ -222,9 +227,10 @@ impl Session<'_> {
     }
 }
 
-/// The names of all topics there are.
-async fn discover(probe: Arc<Probe>) -> Result<Vec<String>> {
-    let asked = tokio::task::spawn_blocking(move || probe.topics()).await;
+/// Takes up the topics that match a pattern and are new; whether there were any. Off the session's task, because it
+/// waits while a table is created.
+async fn discover(probe: Arc<Probe>, plans: Arc<Plans>) -> Result<bool> {
+    let asked = tokio::task::spawn_blocking(move || plans.admit(&probe.topics()?)).await;
     asked.map_err(|_| Error::Broken { part: "the search for topics" })?
 }
 

@@ -1,6 +1,7 @@
 //! The tables of a run: created when missing, compared with the topics file when they exist.
 
 use arrow::datatypes::{DataType, FieldRef, SchemaRef};
+use futures::{StreamExt, TryStreamExt, stream};
 use sluice_catalog::{Created, Lake, TableSnapshot, TableSpec};
 
 use crate::error::{Error, Result};
@@ -8,15 +9,16 @@ use crate::evolve::widens;
 use crate::plan::{Plan, TablePlan};
 use crate::topics::SchemaPolicy;
 
+/// Tables that are created or loaded at the same time.
+const AT_ONCE: usize = 16;
+
 /// Creates all tables of the plan.
 ///
 /// # Errors
 /// [`Error::Table`] when one exists with other columns.
 pub(crate) async fn create(lake: &Lake, plan: &Plan) -> Result<()> {
-    for table in &plan.tables {
-        open(lake, table).await?;
-    }
-    Ok(())
+    let opens: Vec<_> = plan.tables.iter().map(|table| open(lake, table)).collect();
+    stream::iter(opens).buffer_unordered(AT_ONCE).try_for_each(|_| async { Ok(()) }).await
 }
 
 /// The table, created if it is missing.
@@ -42,11 +44,10 @@ pub(crate) async fn open(lake: &Lake, table: &TablePlan) -> Result<TableSnapshot
 
 /// The present state of all tables, in the plan's order.
 pub(crate) async fn load(lake: &Lake, plan: &Plan) -> Result<Vec<TableSnapshot>> {
-    let mut snapshots = Vec::with_capacity(plan.tables.len());
-    for table in &plan.tables {
-        let snapshot = lake.load(&table.name).await?;
-        fits(table, &snapshot)?;
-        snapshots.push(snapshot);
+    let loads: Vec<_> = plan.tables.iter().map(|table| lake.load(&table.name)).collect();
+    let snapshots: Vec<TableSnapshot> = stream::iter(loads).buffered(AT_ONCE).try_collect().await?;
+    for (table, snapshot) in plan.tables.iter().zip(&snapshots) {
+        fits(table, snapshot)?;
     }
     Ok(snapshots)
 }

@@ -125,3 +125,108 @@ proptest! {
         }
     }
 }
+
+/// A worker that brings every third record to a table that messages name.
+#[derive(Clone, Debug)]
+struct Namer {
+    /// What the table has, once it was looked up for a row.
+    own: Option<Option<i64>>,
+    letters: Option<i64>,
+    start: i64,
+    position: i64,
+}
+
+#[derive(Clone, Debug)]
+enum Turn {
+    /// Reading begins at the dead letters, or further back for a table that lacks more.
+    Assign(usize, i64),
+    Read(usize, i64),
+    Commit(usize),
+    /// The tables land one after the other, and the worker dies behind so many.
+    InTurn(usize, usize),
+}
+
+fn turn() -> impl Strategy<Value = Turn> {
+    prop_oneof![
+        2 => (0..3_usize, 0..20_i64).prop_map(|(worker, back)| Turn::Assign(worker, back)),
+        4 => (0..3_usize, 1..9_i64).prop_map(|(worker, count)| Turn::Read(worker, count)),
+        2 => (0..3_usize).prop_map(Turn::Commit),
+        3 => (0..3_usize, 0..3_usize).prop_map(|(worker, landed)| Turn::InTurn(worker, landed)),
+    ]
+}
+
+/// The named table and the dead letters, all or none or the first few; what a fence or a death left.
+fn commit_named(tables: &mut [Table; 2], worker: &Namer, dies_behind: Option<usize>) -> Option<Namer> {
+    let own = worker.own.unwrap_or_default();
+    let first = floor(named(own, worker.letters), worker.start).unwrap_or(worker.start);
+    let rows: Vec<i64> = (first..worker.position).filter(|offset| offset % 3 == 0).collect();
+    let range = (!rows.is_empty()).then(|| named_carry(own, worker.start, worker.position)).flatten();
+    let first = floor(worker.letters, worker.start).unwrap_or(worker.start);
+    let bad: Vec<i64> = (first..worker.position).filter(|offset| offset % 3 == 1).collect();
+    let parts = [(range, rows), (carry(worker.letters, worker.start, worker.position), bad)];
+    let is_fenced = |table: &Table, range: Option<(i64, i64)>| {
+        range.is_some_and(|(from, _)| table.next.is_some_and(|next| next != from))
+    };
+    if dies_behind.is_none() && tables.iter().zip(&parts).any(|(table, part)| is_fenced(table, part.0)) {
+        return None;
+    }
+    for (number, (table, (range, rows))) in tables.iter_mut().zip(&parts).enumerate() {
+        if dies_behind == Some(number) || is_fenced(table, *range) {
+            return None;
+        }
+        let Some((_, end)) = range else { continue };
+        for offset in rows {
+            *table.landed.entry(*offset).or_default() += 1;
+        }
+        table.next = Some(*end);
+    }
+    let own = if parts[0].0.is_some() { Some(Some(worker.position)) } else { worker.own };
+    let letters = parts[1].0.map_or(worker.letters, |(_, end)| Some(end));
+    Some(Namer { own, letters, start: worker.position, position: worker.position })
+}
+
+fn read(worker: &mut Namer, table: &Table, until: i64) {
+    if worker.own.is_none() && (worker.position..until).any(|offset| offset % 3 == 0) {
+        worker.own = Some(table.next);
+    }
+    worker.position = until.max(worker.position);
+}
+
+proptest! {
+    #[test]
+    fn each_offset_reaches_a_table_that_messages_name_once(turns in prop::collection::vec(turn(), 1..120)) {
+        let mut tables = [Table::default(), Table::default()];
+        let mut workers: Vec<Option<Namer>> = vec![None; 3];
+        for turn in turns {
+            match turn {
+                Turn::Assign(w, back) => {
+                    let letters = tables[1].next;
+                    let start = (letters.unwrap_or(0) - back).max(0);
+                    workers[w] = Some(Namer { own: None, letters, start, position: start });
+                }
+                Turn::Read(w, count) => {
+                    if let Some(worker) = &mut workers[w] {
+                        read(worker, &tables[0], (worker.position + count).min(LOG));
+                    }
+                }
+                Turn::Commit(w) => {
+                    workers[w] = workers[w].take().and_then(|it| commit_named(&mut tables, &it, None));
+                }
+                Turn::InTurn(w, landed) => {
+                    let ended = workers[w].take().and_then(|it| commit_named(&mut tables, &it, Some(landed)));
+                    workers[w] = ended.filter(|_| landed == 2); // Behind both: only fences end it.
+                }
+            }
+        }
+        let letters = tables[1].next;
+        let start = letters.unwrap_or(0);
+        let mut last = Namer { own: None, letters, start, position: start };
+        read(&mut last, &tables[0], LOG);
+        prop_assert!(commit_named(&mut tables, &last, None).is_some());
+        for (table, rest) in tables.iter().zip([0, 1]) {
+            let expected: BTreeMap<i64, u32> =
+                (0..LOG).filter(|offset| offset % 3 == rest).map(|offset| (offset, 1)).collect();
+            prop_assert_eq!(&table.landed, &expected);
+        }
+    }
+}

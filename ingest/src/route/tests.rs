@@ -1,5 +1,6 @@
 //! Which table a message reaches, what it is worth there, and why it becomes a dead letter.
 
+use arrow::array::AsArray;
 use arrow::util::display::array_value_to_string;
 use arrow::util::pretty::pretty_format_batches;
 

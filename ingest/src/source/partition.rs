@@ -33,11 +33,12 @@ impl Partition {
         }
     }
 
-    /// Takes a message; refuses one that was taken already or that nobody waits for any more.
-    pub(crate) fn push(&mut self, message: &BorrowedMessage<'_>) -> bool {
+    /// Takes a message and tells its bytes; refuses one that was taken already or that nobody waits for any more.
+    pub(crate) fn push(&mut self, message: &BorrowedMessage<'_>) -> Option<usize> {
         if self.revoked || message.offset() < self.position {
-            return false;
+            return None;
         }
+        let before = self.buffer.byte_count();
         let timestamp = message.timestamp().to_millis();
         self.buffer.push(message.offset(), timestamp, message.key(), message.payload());
         for (header, name) in self.headers.iter().enumerate() {
@@ -45,7 +46,7 @@ impl Partition {
             self.buffer.push_header(header, found.and_then(|found| found.value));
         }
         self.position = message.offset() + 1;
-        true
+        Some(self.buffer.byte_count() - before)
     }
 
     pub(crate) fn is_full(&self) -> bool {

@@ -24,8 +24,9 @@ pub(crate) struct RawBatch {
     pub(crate) ingested_at: i64,
     bytes: Vec<u8>,
     messages: Vec<Entry>,
-    /// The values of the headers that choose tables, one column a header.
+    /// The values of the headers that choose tables, one column a header, and their bytes.
     headers: Vec<BinaryBuilder>,
+    header_bytes: usize,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -78,11 +79,12 @@ impl RawBatch {
     /// Gives the last message the value of a header; every message needs one of each.
     pub(crate) fn push_header(&mut self, header: usize, value: Option<&[u8]>) {
         self.headers[header].append_option(value);
+        self.header_bytes += value.map_or(0, <[u8]>::len);
     }
 
     /// Whether another message belongs into the next batch.
     pub(crate) fn is_full(&self) -> bool {
-        self.messages.len() >= ROWS_MAX || self.bytes.len() >= BYTES_MAX
+        self.messages.len() >= ROWS_MAX || self.byte_count() >= BYTES_MAX
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -94,15 +96,14 @@ impl RawBatch {
         self.messages.len()
     }
 
-    /// Bytes of all keys and payloads.
+    /// Bytes of all keys, payloads and the headers that are kept.
     pub(crate) fn byte_count(&self) -> usize {
-        self.bytes.len()
+        self.bytes.len() + self.header_bytes
     }
 
     /// Bytes this batch keeps allocated.
     pub(crate) fn memory(&self) -> usize {
-        let headers = self.headers.iter().map(|values| values.values_slice().len());
-        self.bytes.capacity() + self.messages.capacity() * size_of::<Entry>() + headers.sum::<usize>()
+        self.bytes.capacity() + self.messages.capacity() * size_of::<Entry>() + self.header_bytes
     }
 
     /// The offset of the first message.

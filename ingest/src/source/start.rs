@@ -4,15 +4,19 @@
 //! every next offset must lie in the log; and the last record a table remembers must still be there with
 //! the same bytes. A topic that was truncated, recreated or replaced is noticed before anything lands.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use sluice_catalog::{Anchor, Lake, SourceOffsets, TableName};
+use futures::{StreamExt, TryStreamExt, stream};
+use sluice_catalog::{Anchor, Lake, SourceOffsets, TableName, TableSnapshot};
 
 use super::probe::Probe;
 use crate::error::{Error, Result};
 use crate::plan::Plan;
 use crate::resume::{self, Problem};
+
+/// Tables that are loaded at the same time.
+const LOADS: usize = 16;
 
 /// A partition that may be read now.
 #[derive(Clone, Debug)]
@@ -43,9 +47,19 @@ pub(crate) async fn plan(
     for (topic, partition) in partitions {
         by_topic.entry(topic).or_default().push(partition);
     }
+    // The dead letters belong to every topic: each table is loaded once.
+    let tables: BTreeSet<usize> =
+        by_topic.keys().flat_map(|topic| plan.topics[*topic].tables.iter().copied()).collect();
+    let load = |table: usize| {
+        let name = &plan.tables[table].name;
+        async move { Ok::<_, Error>((table, lake.load(name).await?)) }
+    };
+    let loads: Vec<_> = tables.into_iter().map(load).collect();
+    let snapshots: BTreeMap<usize, TableSnapshot> =
+        stream::iter(loads).buffer_unordered(LOADS).try_collect().await?;
     let mut starts = Vec::new();
     for (topic, partitions) in by_topic {
-        let known = load(lake, &plan, topic, cluster).await?;
+        let known = known(&snapshots, &plan, topic, cluster)?;
         let (plan, probe) = (Arc::clone(&plan), Arc::clone(&probe));
         let check = move || check(&plan, &probe, &known, &partitions);
         starts.extend(
@@ -57,11 +71,17 @@ pub(crate) async fn plan(
     Ok(starts)
 }
 
-async fn load(lake: &Lake, plan: &Plan, topic: usize, cluster: &str) -> Result<Known> {
+fn known(
+    snapshots: &BTreeMap<usize, TableSnapshot>,
+    plan: &Plan,
+    topic: usize,
+    cluster: &str,
+) -> Result<Known> {
     let name = &plan.topics[topic].name;
     let mut tables = Vec::new();
     for &table in &plan.topics[topic].tables {
-        let offsets = lake.load(&plan.tables[table].name).await?.offsets(name)?;
+        let snapshot = snapshots.get(&table).ok_or(Error::Broken { part: "the check of offsets" })?;
+        let offsets = snapshot.offsets(name)?;
         if let Some(found) = offsets.as_ref().filter(|found| found.source.cluster != cluster) {
             let fact = format!("it was filled from cluster `{}`, this is `{cluster}`", found.source.cluster);
             let partition = found.next.keys().next().copied().unwrap_or(0);

@@ -6,7 +6,7 @@ use sluice_catalog::Transform;
 
 use super::{
     Column, Format, Kind, Origin, RESERVED_COLUMNS, REST_COLUMN, Required, Route, SchemaPolicy, TEXT_FIELD,
-    Target, Topic, Topics,
+    Target, Template, Topic, Topics,
 };
 
 const NAME_LENGTH_MAX: usize = 249;
@@ -99,6 +99,10 @@ fn fields_of_format(topic: &Topic) -> Result<(), String> {
         Format::Csv(csv) => csv.fields.iter().map(String::as_str).collect(),
     };
     let (name, format) = (&topic.name, &topic.format);
+    let no_field = |field: &str| {
+        let known = known.join(", ");
+        format!("topic `{name}` is {format} and has no field `{field}`\n  its fields are: {known}")
+    };
     for column in topic.routes.iter().flat_map(|route| &route.columns) {
         if column.kind.is_nested() {
             let column = &column.name;
@@ -107,10 +111,14 @@ fn fields_of_format(topic: &Topic) -> Result<(), String> {
             ));
         }
         if !known.contains(&column.name.as_str()) {
-            let (column, known) = (&column.name, known.join(", "));
-            return Err(format!(
-                "topic `{name}` is {format} and has no field `{column}`\n  its fields are: {known}"
-            ));
+            return Err(no_field(&column.name));
+        }
+    }
+    for origin in topic.routes.iter().filter_map(|route| route.table.template()).flat_map(Template::origins) {
+        if let Origin::Field(field) = origin
+            && !known.contains(&field.as_str())
+        {
+            return Err(no_field(field));
         }
     }
     Ok(())

@@ -83,7 +83,7 @@ struct RouteShape {
     sort_by: Vec<Parsed<SortTerm>>,
     #[serde(default)]
     properties: BTreeMap<String, Scalar>,
-    tables_max: Option<usize>,
+    max_tables: Option<usize>,
 }
 
 /// A configuration value: Kafka takes them all as text, people write numbers and booleans.
@@ -131,11 +131,13 @@ pub(super) fn parse(yaml: &str) -> Result<Topics> {
 fn line_of_topic(yaml: &str, problem: &check::Problem) -> Place {
     let named = |line: &str| {
         let line = line.trim_start().trim_start_matches("- ").trim_start();
-        let value = line.strip_prefix("name:").map(|rest| rest.split(" #").next().unwrap_or(rest).trim());
+        let value = line.strip_prefix("name:").or_else(|| line.strip_prefix("pattern:"));
+        let value = value.map(|rest| rest.split(" #").next().unwrap_or(rest).trim());
         value.is_some_and(|value| value.trim_matches(['"', '\'']) == problem.topic)
     };
     let found = yaml.lines().enumerate().filter(|(_, line)| named(line)).nth(problem.occurrence);
-    let position = found.map(|(at, line)| (at + 1, line.find("name:").unwrap_or(0) + 1));
+    let key = |line: &str| line.find("name:").or_else(|| line.find("pattern:")).unwrap_or(0);
+    let position = found.map(|(at, line)| (at + 1, key(line) + 1));
     Place { position }
 }
 
@@ -189,6 +191,10 @@ impl TryFrom<RouteShape> for ParsedRoute {
             let required = requirement(name, &shape.required, &shape.required_for);
             Column { name: name.clone(), kind: kind.clone(), required }
         });
+        if shape.max_tables.is_some() && shape.table.0.table().is_some() {
+            let table = &shape.table.0;
+            return Err(format!("`{table}` is one table and has `max_tables`\n  remove it, or make the name a template"));
+        }
         let route = Route {
             table: shape.table.0,
             policy: shape.schema,
@@ -197,7 +203,7 @@ impl TryFrom<RouteShape> for ParsedRoute {
             event_types: shape.event_types,
             sort_by: shape.sort_by.into_iter().map(|term| term.0.0).collect(),
             properties: shape.properties.iter().map(|(key, value)| (key.clone(), value.to_string())).collect(),
-            tables_max: shape.tables_max.unwrap_or(TABLES_MAX),
+            tables_max: shape.max_tables.unwrap_or(TABLES_MAX),
         };
         check::route(&route)?;
         Ok(Self(route))

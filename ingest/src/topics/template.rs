@@ -121,19 +121,26 @@ impl Template {
     }
 }
 
+/// Whether the places can be filled so that `name` comes out; each takes one character at least. The first place
+/// where a literal fits is as good as any later one, so nothing is tried twice.
 fn can_make(parts: &[Part], name: &str) -> bool {
-    match parts.split_first() {
-        None => name.is_empty(),
-        Some((Part::Literal(text), rest)) => {
-            name.strip_prefix(text.as_str()).is_some_and(|name| can_make(rest, name))
-        }
-        Some((_, rest)) => name
-            .char_indices()
-            .skip(1)
-            .map(|(at, _)| at)
-            .chain([name.len()])
-            .any(|at| at > 0 && can_make(rest, &name[at..])),
+    let last = parts.len().saturating_sub(1);
+    let (mut rest, mut places) = (name, 0);
+    for (number, part) in parts.iter().enumerate() {
+        let Part::Literal(text) = part else {
+            places += 1;
+            continue;
+        };
+        let Some(behind) = rest.get(places..) else { return false };
+        let found = match (places, number == last) {
+            (0, _) => behind.starts_with(text).then_some(0),
+            (_, true) => behind.ends_with(text).then(|| behind.len() - text.len()),
+            (_, false) => behind.find(text),
+        };
+        let Some(at) = found else { return false };
+        (rest, places) = (&behind[at + text.len()..], 0);
     }
+    if places == 0 { rest.is_empty() } else { rest.len() >= places }
 }
 
 /// Appends a value by the rule of the module.
@@ -150,6 +157,14 @@ impl Target {
         match self {
             Self::Table(table) => Some(table),
             Self::Template(_) => None,
+        }
+    }
+
+    /// The template; `None` for one table.
+    pub fn template(&self) -> Option<&Template> {
+        match self {
+            Self::Table(_) => None,
+            Self::Template(template) => Some(template),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Topics that appear while ingest runs, and tables that come with their first message.
 
+use std::collections::BTreeMap;
+
 use rdkafka::message::{Header, OwnedHeaders};
 
 use super::*;
@@ -10,7 +12,8 @@ fn send(cluster: &Cluster, topic: &str, kinds: &[&str], from: i64, count: i64) {
     for n in from..from + count {
         let kind = kinds[n as usize % kinds.len()];
         let payload = format!(r#"{{"event_id":"{topic}{n}","n":{n},"kind":"{kind}"}}"#);
-        let tenant = Header { key: "tenant", value: (n % 5 != 4).then(|| format!("t{}", n % 2)) };
+        let value = (n % 5 != 4).then(|| format!("t{}", n % 2));
+        let tenant = Header { key: "tenant", value: value.as_ref() };
         let record = BaseRecord::<str, str>::to(topic).payload(&payload).partition((n % 2) as i32);
         let record = record.headers(OwnedHeaders::new().insert(tenant));
         cluster.producer.send(record).map_err(|(error, _)| error).unwrap();
@@ -84,7 +87,7 @@ async fn headers_and_fields_name_tables_and_idle_ones_commit_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let lake = fixtures::lake(dir.path()).await;
     let cluster = Cluster::new();
-    let yaml = "topics:\n  - name: plain\n    routes:\n      - {table: 'bronze.{field:kind}_{header:tenant}', tables_max: 5, \
+    let yaml = "topics:\n  - name: plain\n    routes:\n      - {table: 'bronze.{field:kind}_{header:tenant}', max_tables: 5, \
                 columns: {event_id: string, n: long}}\n";
     send(&cluster, "plain", &["View", "Sale"], 0, 100);
     let report = land(&lake, settings(&cluster, yaml), 100).await;

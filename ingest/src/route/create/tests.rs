@@ -10,7 +10,7 @@ use crate::rows::Rows;
 use crate::source::raw::RawBatch;
 use crate::topics::Topics;
 
-const TEMPLATE: &str = "topics:\n  - name: t\n    routes:\n      - {table: 'bronze.{field:kind}', tables_max: MAX, columns: {n: long}}\n      \
+const TEMPLATE: &str = "topics:\n  - name: t\n    routes:\n      - {table: 'bronze.{field:kind}', max_tables: MAX, columns: {n: long}}\n      \
                         - {table: bronze.fixed, event_types: [fixed], columns: {n: int, event_type: string}}\n";
 
 async fn plans(lake: &Lake, max: usize) -> Arc<Plans> {

@@ -47,6 +47,11 @@ fn a_template_knows_the_names_that_it_can_have_made() {
     assert!(!made("bronze.x_{topic}_y", "bronze.x__y"));
     assert!(!made("bronze.x_{topic}", "silver.x_a"));
     assert!(!made("bronze.{topic}_y", "bronze.a_z"));
+    assert!(made("bronze.{topic}_a_{field:k}_b", "bronze.x_a_a_b_b") && !made("bronze.a{topic}a", "bronze.aa"));
+    assert!(made("bronze.{topic}{field:k}", "bronze.ab") && !made("bronze.{topic}{field:k}", "bronze.a"));
+    // Names come from strangers: none makes the search long.
+    let long = format!("bronze.{}", "a".repeat(200));
+    assert!(!made(&format!("bronze.{}b", "{field:a}a".repeat(20)), &long));
 }
 
 #[test]
