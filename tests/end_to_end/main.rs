@@ -39,5 +39,6 @@ mod parts;
 mod places;
 mod registered;
 mod rest_client;
+mod routing;
 mod sluice;
 mod wire;

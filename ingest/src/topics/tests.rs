@@ -220,3 +220,48 @@ async fn a_wrong_client_option_is_named_without_its_value() {
     let text = list(&kafka).await.expect_err("no such protocol").to_string();
     assert!(text.contains("security.protocol") && !text.contains("hunter2"), "{text}");
 }
+
+#[test]
+fn the_example_of_the_documentation_is_read_as_it_is_explained() {
+    let page = include_str!("../../../docs/topics.md");
+    let section = page.split("\n## Routing\n").nth(1).expect("the page has the section");
+    let yaml = section.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next()).expect("an example");
+    let topics = Topics::parse(yaml).expect("the example is right").topics;
+    let [shop, events] = topics.as_slice() else { panic!("two topics: {topics:?}") };
+    let pattern = shop.pattern.as_ref().expect("a pattern");
+    assert!(pattern.matches("shop.orders") && !pattern.matches("shop.orders2"));
+    let of_topic = shop.routes[0].table.template().expect("a template");
+    let name = of_topic.table("shop.orders", |_| None).expect("a name");
+    assert_eq!(name.to_string(), "bronze.shop_orders");
+    assert_eq!((shop.routes[0].partition_by.len(), shop.routes[0].sort_by.len()), (1, 2));
+    assert_eq!(shop.routes[0].properties["write.parquet.compression-level"], "3");
+    assert_eq!((shop.routes[0].tables_max, events.routes[0].tables_max), (1000, 500));
+    assert_eq!(events.type_from, Origin::Header("ce_type".to_owned()));
+    let by_field = events.routes[0].table.template().expect("a template");
+    for value in ["Page View", "page-view"] {
+        let name = by_field.table("events", |_| Some(value)).expect("a name");
+        assert_eq!(name.to_string(), "bronze.page_view");
+    }
+}
+
+#[test]
+fn templates_that_cannot_work_are_refused() {
+    let parse = |topic: &str, route: &str| {
+        let yaml = format!("topics:\n  - {topic}\n    routes:\n      - {route}\n");
+        Topics::parse(&yaml).expect_err(route).to_string()
+    };
+    for (topic, route, fact) in [
+        ("name: t", "{table: b.t, max_tables: 3, columns: {a: int}}", "`b.t` is one table and has `max_tables`"),
+        ("name: t\n    format: text", "{table: 'b.{field:kind}', columns: {line: string}}", "has no field `kind`"),
+        ("name: t", "{table: 'b.{topic}', sort_by: [x], columns: {a: int}}", "is sorted by `x`, which is not one"),
+        ("name: t", "{table: 'b.{topic}', sort_by: [a up], columns: {a: int}}", "`a up` is no term of a sort order"),
+        ("name: t", "{table: 'b.{topic}', properties: {sluice.x: 1}, columns: {a: int}}", "`sluice.x`"),
+        ("name: t\n    pattern: x", "{table: 'b.{topic}', columns: {a: int}}", "topic `t` has a `pattern` too"),
+        ("name: t\n    type_from: body", "{table: b.t, columns: {a: int}}", "`body` is no place in a message"),
+    ] {
+        let text = parse(topic, route);
+        assert!(text.contains(fact), "{text}");
+    }
+    let text = parse("pattern: 'a('", "{table: 'b.{topic}', columns: {a: int}}");
+    assert!(text.contains("line 2") && text.contains("`a(` is no pattern"), "{text}");
+}

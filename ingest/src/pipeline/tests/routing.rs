@@ -9,12 +9,13 @@ use crate::topics::Topics;
 
 /// Sends events of a kind; the tenant stands in a header, in every fifth in none.
 fn send(cluster: &Cluster, topic: &str, kinds: &[&str], from: i64, count: i64) {
+    let partitions = if topic == "plain" { i64::from(PARTITIONS) } else { 2 };
     for n in from..from + count {
         let kind = kinds[n as usize % kinds.len()];
         let payload = format!(r#"{{"event_id":"{topic}{n}","n":{n},"kind":"{kind}"}}"#);
         let value = (n % 5 != 4).then(|| format!("t{}", n % 2));
         let tenant = Header { key: "tenant", value: value.as_ref() };
-        let record = BaseRecord::<str, str>::to(topic).payload(&payload).partition((n % 2) as i32);
+        let record = BaseRecord::<str, str>::to(topic).payload(&payload).partition((n % partitions) as i32);
         let record = record.headers(OwnedHeaders::new().insert(tenant));
         cluster.producer.send(record).map_err(|(error, _)| error).unwrap();
     }
@@ -90,6 +91,7 @@ async fn headers_and_fields_name_tables_and_idle_ones_commit_nothing() {
     let yaml = "topics:\n  - name: plain\n    routes:\n      - {table: 'bronze.{field:kind}_{header:tenant}', max_tables: 5, \
                 columns: {event_id: string, n: long}}\n";
     send(&cluster, "plain", &["View", "Sale"], 0, 100);
+    die_before_the_first_commit(&lake, settings(&cluster, yaml), "bronze.sale_t1").await;
     let report = land(&lake, settings(&cluster, yaml), 100).await;
     assert_eq!((report.landed, report.dead_lettered), (80, 20), "every fifth names no tenant");
     let expected = named([("dead_letters", 20), ("sale_t1", 40), ("view_t0", 40)]);
@@ -109,4 +111,51 @@ async fn headers_and_fields_name_tables_and_idle_ones_commit_nothing() {
     let counts = counts(&lake).await;
     assert_eq!(counts.len(), 1 + 5, "no more than five tables of the template: {counts:?}");
     assert_eq!(counts.values().sum::<usize>(), 130);
+}
+
+/// A worker that ends, with all that it holds in memory, when it has created a table and committed nothing.
+async fn die_before_the_first_commit(lake: &Lake, mut settings: IngestSettings, table: &str) {
+    settings.commit_interval = Duration::from_secs(3600);
+    let (progress, stop) = (Arc::new(Progress::default()), CancellationToken::new());
+    let running = tokio::spawn(run(lake.clone(), settings, Arc::clone(&progress), stop));
+    let wait = async {
+        while lake.find(&fixtures::name(table)).await.unwrap().is_none() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), wait).await.expect("the table is created");
+    running.abort();
+    assert!(running.await.unwrap_err().is_cancelled());
+    assert_eq!(progress.commits(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_workers_create_and_fill_the_same_tables() {
+    let dir = tempfile::tempdir().unwrap();
+    let lake = fixtures::lake(dir.path()).await;
+    let cluster = Cluster::new();
+    let yaml = "topics:\n  - name: plain\n    routes:\n      - {table: 'bronze.{field:kind}', columns: {event_id: string, n: long}}\n";
+    let start = || {
+        let (progress, stop) = (Arc::new(Progress::default()), CancellationToken::new());
+        let settings = settings(&cluster, yaml);
+        let running = tokio::spawn(run(lake.clone(), settings, Arc::clone(&progress), stop.clone()));
+        (progress, stop, running)
+    };
+    let workers = [start(), start()];
+    let shared = || workers.iter().all(|(progress, _, _)| !progress.partitions().is_empty());
+    until("both to have partitions", shared).await;
+    let kinds: Vec<String> = (0..12).map(|n| format!("kind{n}")).collect();
+    let kinds: Vec<&str> = kinds.iter().map(String::as_str).collect();
+    for round in 0..4 {
+        send(&cluster, "plain", &kinds, round * 150, 150);
+        let landed = || workers.iter().map(|(progress, _, _)| progress.committed()).sum::<u64>();
+        until("a round to land", || landed() >= (round as u64 + 1) * 150).await;
+    }
+    for (_, stop, running) in workers {
+        stop.cancel();
+        running.await.unwrap().unwrap();
+    }
+    let counts = counts(&lake).await;
+    assert_eq!((counts.len(), counts["dead_letters"]), (12 + 1, 0));
+    assert!(counts.iter().all(|(table, rows)| table == "dead_letters" || *rows == 50), "{counts:?}");
 }
