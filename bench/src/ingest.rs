@@ -4,12 +4,19 @@
 //! Both read the whole topic from its start, begin the clock with the first message (joining a group is not
 //! throughput) and stop it when the last is done: for Sluice when the last commit is there. The ceiling has
 //! the same number of threads, but no offsets, no commits, no routing, no guards, no upload.
+//!
+//! With `--minutes` and `--kill` events come at a fixed rate and never end, and something else than speed is measured.
 
 mod ceiling;
-mod many;
+mod child;
+mod registry;
+mod shape;
+mod steady;
+mod workers;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use clap::Args;
@@ -17,11 +24,13 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use serde_json::{Value, json};
 use sluice_catalog::{Lake, LakeSettings, S3Settings, Secret};
 use sluice_ingest::produce::{self, ProduceSettings};
+use sluice_ingest::registry::{Credential, RegistrySettings};
 use sluice_ingest::topics::{self, Topic, Topics};
 use sluice_ingest::{IngestSettings, KafkaSettings, Progress, Report};
 use tokio_util::sync::CancellationToken;
 
-use self::many::Shape;
+use self::child::Role;
+use self::shape::{Format, Layout, Shape};
 use crate::usage;
 
 const TOPIC: &str = "user-events";
@@ -30,14 +39,32 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// Whatever stops a benchmark; its text says all there is to say.
 pub(crate) type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-#[derive(Args)]
+#[derive(Args, Clone)]
 pub(crate) struct Arguments {
     /// Kafka's bootstrap servers
     #[arg(long, env = "KAFKA_BOOTSTRAP", default_value = "127.0.0.1:9092")]
     brokers: String,
-    /// One topic into two tables, fifty topics into fifty, or one topic into a thousand
-    #[arg(long, value_enum, default_value = "events")]
-    shape: Shape,
+    /// So many topics by a pattern, each into a table of its own, instead of the shop's one topic into two tables
+    #[arg(long, conflicts_with = "tables", value_parser = clap::value_parser!(u64).range(1..))]
+    topics: Option<u64>,
+    /// One topic into so many tables by a field, with a skewed share
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
+    tables: Option<u64>,
+    /// How messages are written
+    #[arg(long, value_enum, default_value = "json")]
+    format: Format,
+    /// Processes of one consumer group
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..).map(|n| n as usize))]
+    workers: usize,
+    /// Memory over so many minutes, instead of speed
+    #[arg(long, conflicts_with_all = ["kill", "workers"])]
+    minutes: Option<f64>,
+    /// The time from `kill -9` to the first new commit, so many times, instead of speed
+    #[arg(long, num_args = 0..=1, default_missing_value = "3", conflicts_with = "workers")]
+    kill: Option<usize>,
+    /// Events a second, with --minutes and --kill
+    #[arg(long, default_value_t = 20_000.0)]
+    rate: f64,
     /// The topics hold at least this many events; what is missing is produced
     #[arg(long, default_value_t = 2_000_000)]
     events: u64,
@@ -50,10 +77,10 @@ pub(crate) struct Arguments {
     /// The folder of the catalog, and of the tables without an endpoint; a fresh one is made in it
     #[arg(long, default_value = "./sluice-bench")]
     dir: PathBuf,
-    /// Threads that decode
+    /// Threads that decode, in each process
     #[arg(long)]
     threads: Option<usize>,
-    /// Memory budget in MiB
+    /// Memory budget in MiB, of each process
     #[arg(long, default_value_t = 1024)]
     memory: usize,
     /// Seconds between commits
@@ -62,9 +89,16 @@ pub(crate) struct Arguments {
     /// Measure Sluice only
     #[arg(long)]
     no_ceiling: bool,
+    /// What this process does for another one
+    #[arg(long, value_enum, hide = true)]
+    child: Option<Role>,
+    /// Names the run to its processes
+    #[arg(long, hide = true, default_value_t = std::process::id().to_string())]
+    run: String,
 }
 
 /// What one side took.
+#[derive(Default)]
 pub(crate) struct Measured {
     pub(crate) messages: u64,
     pub(crate) bytes: u64,
@@ -98,46 +132,111 @@ fn round(value: f64) -> f64 {
     (value * 1000.0).round() / 1000.0
 }
 
-pub(crate) async fn run(arguments: Arguments) -> Result<Value, Failure> {
-    let kafka = KafkaSettings::new(&arguments.brokers);
-    let (topics, ingested) = match arguments.shape {
-        Shape::Events => {
-            let topic = Topics::shop().get(TOPIC).cloned();
-            let topics = vec![topic.ok_or("the built-in topics file has no `user-events`")?];
-            (topics.clone(), topics)
+impl Arguments {
+    fn kafka(&self) -> KafkaSettings {
+        KafkaSettings::new(&self.brokers)
+    }
+
+    fn shape(&self) -> Shape {
+        let endless = self.minutes.is_some() || self.kill.is_some();
+        let layout = match (self.topics, self.tables) {
+            (Some(topics), _) => Layout::Topics(topics),
+            (None, Some(tables)) => Layout::Tables(tables),
+            (None, None) if self.format == Format::Json && !endless => Layout::Shop,
+            (None, None) => Layout::One,
+        };
+        // Who begins with topics that others filled would measure how long it catches up.
+        let suffix = if endless { format!("-{}", self.run) } else { String::new() };
+        Shape { layout, format: self.format, suffix }
+    }
+
+    /// The lake of this run, made by whoever asks first.
+    async fn lake(&self) -> Result<Lake, Failure> {
+        let dir = self.dir.join(format!("ingest-{}", self.run));
+        std::fs::create_dir_all(&dir)?;
+        let mut settings = LakeSettings::local(&dir);
+        if let Some(endpoint) = &self.endpoint {
+            let variable = |name: &str| std::env::var(name).ok();
+            settings.warehouse = format!("s3://{}/bench-{}", self.bucket, self.run);
+            settings.s3 = S3Settings {
+                endpoint: Some(endpoint.clone()),
+                region: variable("AWS_REGION"),
+                access_key_id: variable("AWS_ACCESS_KEY_ID"),
+                secret_access_key: variable("AWS_SECRET_ACCESS_KEY").map(Secret::new),
+            };
         }
-        shape => many::topics(shape)?,
+        Ok(Lake::open(settings).await?)
+    }
+
+    /// How this run ingests; an Avro run gets a registry of its own.
+    async fn settings(&self) -> Result<IngestSettings, Failure> {
+        let (_, ingested) = self.shape().topics()?;
+        let mut settings = IngestSettings::new(self.kafka(), ingested);
+        settings.group = format!("sluice-bench-{}", self.run);
+        settings.memory_budget = self.memory << 20;
+        settings.commit_interval = Duration::from_secs(self.commit_interval);
+        settings.decode_threads = self.threads.unwrap_or(settings.decode_threads);
+        if self.format == Format::Avro {
+            let url = registry::start().await?;
+            settings.registry = Some(RegistrySettings { url, credential: Credential::None });
+        }
+        Ok(settings)
+    }
+}
+
+/// One line of JSON; none from a process that works for another one.
+pub(crate) async fn run(arguments: Arguments) -> Result<Option<Value>, Failure> {
+    if let Some(role) = arguments.child {
+        return child::run(arguments, role).await.map(|()| None);
+    }
+    let shape = arguments.shape();
+    let (topics, _) = shape.topics()?;
+    topics::apply(&arguments.kafka(), &Topics { topics: topics.clone() }).await?;
+    let mut line = if let Some(minutes) = arguments.minutes {
+        steady::memory(&arguments, minutes).await?
+    } else if let Some(kills) = arguments.kill {
+        let arguments = arguments.clone();
+        tokio::task::spawn_blocking(move || steady::kills(&arguments, kills)).await??
+    } else {
+        speed(&arguments, &shape, topics).await?
     };
-    let total = fill(&kafka, arguments.shape, &topics, arguments.events).await?;
-    let dir = arguments.dir.join(format!("ingest-{}", std::process::id()));
-    std::fs::create_dir_all(&dir)?;
-    let lake = Lake::open(lake_settings(&arguments, &dir)).await?;
-    let mut settings = IngestSettings::new(kafka.clone(), ingested);
-    settings.group = format!("sluice-bench-{}", std::process::id());
-    settings.memory_budget = arguments.memory << 20;
-    settings.commit_interval = Duration::from_secs(arguments.commit_interval);
-    settings.decode_threads = arguments.threads.unwrap_or(settings.decode_threads);
-    let threads = settings.decode_threads;
-    let (sluice, report) = land(lake.clone(), settings, total).await?;
-    let tables = lake.tables("bronze").await?.len();
-    let peak = usage::peak_resident_bytes();
-    let mut line = json!({
-        "benchmark": "ingest",
-        "shape": format!("{:?}", arguments.shape).to_lowercase(),
-        "tables": tables,
-        "sluice": sluice.json(),
-        "landed": report.landed,
-        "dead_lettered": report.dead_lettered,
-        "commits": report.commits,
-        "restarts": report.restarts,
-        "decode_threads": threads,
-        "memory_budget_bytes": arguments.memory << 20,
-        "buffered_peak_bytes": report.buffered_bytes_peak,
-        "resident_peak_bytes": peak,
-        "store": if arguments.endpoint.is_some() { "s3" } else { "folder" },
-    });
+    line["benchmark"] = json!("ingest");
+    line["layout"] = json!(format!("{:?}", shape.layout).to_lowercase());
+    line["format"] = json!(arguments.format.name());
+    line["tables"] = json!(arguments.lake().await?.tables("bronze").await?.len());
+    line["store"] = json!(if arguments.endpoint.is_some() { "s3" } else { "folder" });
+    Ok(Some(line))
+}
+
+/// Sluice and the ceiling, one after the other.
+async fn speed(arguments: &Arguments, shape: &Shape, topics: Vec<Topic>) -> Result<Value, Failure> {
+    let kafka = arguments.kafka();
+    let total = fill(&kafka, shape, &topics, arguments.events).await?;
+    let settings = arguments.settings().await?;
+    let (threads, workers) = (settings.decode_threads, arguments.workers);
+    let (sluice, mut line) = if workers > 1 {
+        let arguments = arguments.clone();
+        let land = move || workers::land(&arguments, total);
+        let (sluice, each) = tokio::task::spawn_blocking(land).await??;
+        (sluice, json!({ "workers": each }))
+    } else {
+        let (sluice, report) = land(arguments.lake().await?, settings, total).await?;
+        let line = json!({
+            "landed": report.landed,
+            "dead_lettered": report.dead_lettered,
+            "commits": report.commits,
+            "restarts": report.restarts,
+            "buffered_peak_bytes": report.buffered_bytes_peak,
+            "resident_peak_bytes": usage::peak_resident_bytes(),
+        });
+        (sluice, line)
+    };
+    line["sluice"] = sluice.json();
+    line["decode_threads"] = json!(threads);
+    line["memory_budget_bytes"] = json!(arguments.memory << 20);
     if !arguments.no_ceiling {
-        let measure = move || ceiling::measure(&kafka, &topics, total, threads);
+        let format = shape.format;
+        let measure = move || ceiling::measure(&kafka, &topics, format, (workers, threads));
         let ceiling = tokio::task::spawn_blocking(measure).await??;
         line["ceiling"] = ceiling.json();
         line["ratio"] = json!(round(sluice.per_second() / ceiling.per_second()));
@@ -146,45 +245,29 @@ pub(crate) async fn run(arguments: Arguments) -> Result<Value, Failure> {
     Ok(line)
 }
 
-fn lake_settings(arguments: &Arguments, dir: &std::path::Path) -> LakeSettings {
-    let mut settings = LakeSettings::local(dir);
-    if let Some(endpoint) = &arguments.endpoint {
-        let variable = |name: &str| std::env::var(name).ok();
-        settings.warehouse = format!("s3://{}/bench-{}", arguments.bucket, std::process::id());
-        settings.s3 = S3Settings {
-            endpoint: Some(endpoint.clone()),
-            region: variable("AWS_REGION"),
-            access_key_id: variable("AWS_ACCESS_KEY_ID"),
-            secret_access_key: variable("AWS_SECRET_ACCESS_KEY").map(Secret::new),
-        };
-    }
-    settings
-}
-
-/// Creates the topics and produces what they lack; returns how many messages they hold.
-async fn fill(kafka: &KafkaSettings, shape: Shape, topics: &[Topic], events: u64) -> Result<u64, Failure> {
-    topics::apply(kafka, &Topics { topics: topics.to_vec() }).await?;
+/// Produces what the topics lack; returns how many messages they hold.
+async fn fill(kafka: &KafkaSettings, shape: &Shape, topics: &[Topic], events: u64) -> Result<u64, Failure> {
     let held = count(kafka, topics).await?;
-    if held < events && shape != Shape::Events {
-        eprintln!("producing {} events into {} topics", events - held, topics.len());
-        let (kafka, topics) = (kafka.clone(), topics.to_vec());
-        let produce = move || many::produce(&kafka, &topics, held, events);
+    if held >= events {
+        return Ok(held);
+    }
+    eprintln!("producing {} events into {} topics", events - held, topics.len());
+    if shape.layout != Layout::Shop {
+        let (brokers, shape) = (kafka.clone(), shape.clone());
+        let produce = move || shape.produce(&brokers, held..events, None, &AtomicBool::new(false));
         tokio::task::spawn_blocking(produce).await??;
-        return Ok(events);
+        return count(kafka, topics).await;
     }
-    if held < events {
-        eprintln!("producing {} events into `{TOPIC}`", events - held);
-        // Another seed for what is added, so that ids stay unique.
-        let mut settings = ProduceSettings::new(kafka.clone(), held, chrono::DateTime::UNIX_EPOCH);
-        settings.start += chrono::Duration::days(20_000);
-        settings.topics = vec![TOPIC.to_owned()];
-        settings.events = Some(events - held);
-        let report = produce::produce(settings, Arc::default(), CancellationToken::new()).await?;
-        if report.failed > 0 {
-            return Err(format!("{} messages could not be produced", report.failed).into());
-        }
-        eprintln!("produced {:.0} events/s", report.per_second);
+    // Another seed for what is added, so that ids stay unique.
+    let mut settings = ProduceSettings::new(kafka.clone(), held, chrono::DateTime::UNIX_EPOCH);
+    settings.start += chrono::Duration::days(20_000);
+    settings.topics = vec![TOPIC.to_owned()];
+    settings.events = Some(events - held);
+    let report = produce::produce(settings, Arc::default(), CancellationToken::new()).await?;
+    if report.failed > 0 {
+        return Err(format!("{} messages could not be produced", report.failed).into());
     }
+    eprintln!("produced {:.0} events/s", report.per_second);
     count(kafka, topics).await
 }
 

@@ -44,16 +44,16 @@ enum Benchmark {
 async fn main() -> ExitCode {
     let result = match Arguments::parse().benchmark {
         Benchmark::Ingest(arguments) => ingest::run(arguments).await,
-        Benchmark::Commits(arguments) => commits::run(arguments).await,
-        Benchmark::Compaction(arguments) => compaction::run(arguments).await,
-        Benchmark::Day(arguments) => day::run(arguments).await,
-        Benchmark::Load(arguments) => load::run(arguments).await,
-        Benchmark::RetailRocket(arguments) => load::generate(&arguments),
-        Benchmark::Query(arguments) => query::run(arguments).await,
+        Benchmark::Commits(arguments) => commits::run(arguments).await.map(Some),
+        Benchmark::Compaction(arguments) => compaction::run(arguments).await.map(Some),
+        Benchmark::Day(arguments) => day::run(arguments).await.map(Some),
+        Benchmark::Load(arguments) => load::run(arguments).await.map(Some),
+        Benchmark::RetailRocket(arguments) => load::generate(&arguments).map(Some),
+        Benchmark::Query(arguments) => query::run(arguments).await.map(Some),
     };
     match result {
         Ok(line) => {
-            println!("{line}");
+            line.iter().for_each(|line| println!("{line}"));
             ExitCode::SUCCESS
         }
         Err(error) => {

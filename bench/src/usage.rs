@@ -18,8 +18,17 @@ pub(crate) fn cpu_seconds() -> f64 {
 
 /// The most memory that was ever resident, in bytes; 0 where `/proc` is not there.
 pub(crate) fn peak_resident_bytes() -> u64 {
+    status("VmHWM:")
+}
+
+/// The memory that is resident now, in bytes; 0 where `/proc` is not there.
+pub(crate) fn resident_bytes() -> u64 {
+    status("VmRSS:")
+}
+
+fn status(name: &str) -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let line = status.lines().find_map(|line| line.strip_prefix(name));
     let kilobytes = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
     kilobytes.unwrap_or(0) * 1024
 }

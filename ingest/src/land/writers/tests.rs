@@ -150,11 +150,11 @@ async fn run(open_files_max: usize, adds: Vec<Vec<(usize, i64)>>) -> Result<(), 
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(ProptestConfig::with_cases(12))]
     #[test]
     fn never_more_files_are_open_than_may_be_and_no_row_is_lost(
         open_files_max in 1..9_usize,
-        adds in prop::collection::vec(prop::collection::vec((0..TABLES, 1..60_i64), 1..5), 1..30),
+        adds in prop::collection::vec(prop::collection::vec((0..TABLES, 1..60_i64), 1..5), 1..12),
     ) {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         runtime.block_on(run(open_files_max, adds))?;
