@@ -54,7 +54,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_enum, default_value = "json")]
     format: Format,
     /// Processes of one consumer group
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..).map(|n| n as usize))]
+    #[arg(long, default_value_t = 1)]
     workers: usize,
     /// Memory over so many minutes, instead of speed
     #[arg(long, conflicts_with_all = ["kill", "workers"])]

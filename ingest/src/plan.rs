@@ -77,6 +77,8 @@ pub(crate) struct RoutePlan {
     pub(crate) table: usize,
     pub(crate) columns: Vec<ColumnPlan>,
     pub(crate) policy: SchemaPolicy,
+    /// The template whose tables still look like this one, which makes columns for all of them at once.
+    pub(crate) alike: Option<usize>,
     /// The columns as fields.
     pub(crate) known: Fields,
     /// The table's columns, the source columns last.
@@ -309,7 +311,7 @@ impl RoutePlan {
         });
         let columns: Vec<_> = columns.collect();
         let (known, schema) = (fields_of(&columns), table_schema(&columns, route.policy));
-        Self { table: usize::MAX, columns, policy: route.policy, known, schema }
+        Self { table: usize::MAX, columns, policy: route.policy, alike: None, known, schema }
     }
 }
 

@@ -12,15 +12,15 @@ use std::sync::Arc;
 
 use arrow::array::{
     Array, ArrayRef, BooleanArray, Int32Array, Int64Array, StringArray, TimestampMicrosecondArray,
-    new_null_array,
+    UInt32Array, new_null_array,
 };
 use arrow::compute::kernels::cmp::eq;
-use arrow::compute::{and, concat_batches, filter, is_null, or};
+use arrow::compute::{and, concat_batches, filter, is_null, or, take_record_batch};
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 use sluice_catalog::Alteration;
 
-use self::choose::Missing;
+use self::choose::{Group, Missing};
 use crate::decode::{Decoded, fit};
 use crate::evolve::Wanted;
 use crate::plan::{Plan, RoutePlan, TopicPlan};
@@ -67,7 +67,7 @@ pub(crate) fn route(plan: &Plan, raw: &RawBatch, decoded: Vec<Decoded>) -> Resul
     for piece in decoded {
         rejects.extend(piece.rejects);
         let share = Share { batch: piece.batch, messages: piece.rows };
-        for (route, share) in choose::rows(topic, raw, share, &mut rejects, &mut missing)? {
+        for Group { route, share, tables: owners } in choose::rows(topic, raw, share, &mut rejects, &mut missing)? {
             let route = &topic.routes[route];
             let refused = &plan.tables[route.table].refused;
             let unknown = Unknown::new(topic, route, &share, refused)?;
@@ -75,9 +75,9 @@ pub(crate) fn route(plan: &Plan, raw: &RawBatch, decoded: Vec<Decoded>) -> Resul
                 want(&mut wanted, route.table, unknown.alterations);
                 continue;
             }
-            let batch = land(topic, route, raw, (&share, unknown), &mut rejects)?;
-            if batch.num_rows() > 0 {
-                tables.entry(route.table).or_default().push(batch);
+            let landed = land(topic, route, raw, (&share, unknown), &mut rejects)?;
+            for (table, batch) in split(landed, owners)? {
+                tables.entry(table).or_default().push(batch);
             }
         }
     }
@@ -103,6 +103,25 @@ pub(crate) fn route(plan: &Plan, raw: &RawBatch, decoded: Vec<Decoded>) -> Resul
     Ok(Routing::Done(routed))
 }
 
+/// The rows of a group by table. Copied: a few rows that wait for their table must not hold a whole batch.
+fn split(
+    (batch, good): (RecordBatch, Option<BooleanArray>),
+    owners: Vec<(usize, usize)>,
+) -> Result<Vec<(usize, RecordBatch)>, ArrowError> {
+    let (mut from, mut start, mut parts) = (0, 0, Vec::with_capacity(owners.len()));
+    for (table, rows) in owners {
+        let count = good.as_ref().map_or(rows, |good| good.slice(from, rows).true_count());
+        if count == batch.num_rows() && count > 0 {
+            parts.push((table, batch.clone()));
+        } else if count > 0 {
+            let rows = UInt32Array::from_iter_values(start as u32..(start + count) as u32);
+            parts.push((table, take_record_batch(&batch, &rows)?));
+        }
+        (from, start) = (from + rows, start + count);
+    }
+    Ok(parts)
+}
+
 /// Adds what a table needs, each alteration once.
 fn want(wanted: &mut Vec<Wanted>, table: usize, alterations: Vec<Alteration>) {
     match wanted.iter_mut().find(|wanted| wanted.table == table) {
@@ -119,14 +138,14 @@ fn want(wanted: &mut Vec<Wanted>, table: usize, alterations: Vec<Alteration>) {
     }
 }
 
-/// Parses and checks the rows of a route; those that pass become rows of its table.
+/// Parses and checks the rows of a route; those that pass become rows of its table. Also which those are, unless all.
 fn land(
     topic: &TopicPlan,
     route: &RoutePlan,
     raw: &RawBatch,
     (share, unknown): (&Share, Unknown),
     rejects: &mut Vec<Reject>,
-) -> Result<RecordBatch, ArrowError> {
+) -> Result<(RecordBatch, Option<BooleanArray>), ArrowError> {
     let mut bad = unknown.faults(route.policy, &share.messages);
     let types = if topic.by_type { Some(choose::types(topic, raw, share)?) } else { None };
     let mut columns = Vec::with_capacity(route.columns.len() + 4);
@@ -169,7 +188,7 @@ fn land(
     }
     if bad.is_empty() {
         arrays.extend(source_columns(&topic.name, raw, &share.messages));
-        return RecordBatch::try_new(Arc::clone(&route.schema), arrays);
+        return Ok((RecordBatch::try_new(Arc::clone(&route.schema), arrays)?, None));
     }
     let good: BooleanArray =
         (0..share.messages.len() as u32).map(|row| Some(!bad.contains_key(&row))).collect();
@@ -179,7 +198,7 @@ fn land(
     let messages: Vec<u32> = good.values().set_indices().map(|row| share.messages[row]).collect();
     arrays.extend(source_columns(&topic.name, raw, &messages));
     rejects.extend(bad.into_values());
-    RecordBatch::try_new(Arc::clone(&route.schema), arrays)
+    Ok((RecordBatch::try_new(Arc::clone(&route.schema), arrays)?, Some(good)))
 }
 
 /// The rows that lack a required field; `None` when all have it.

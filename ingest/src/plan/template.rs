@@ -7,7 +7,7 @@ use arrow::datatypes::SchemaRef;
 use sluice_catalog::TableName;
 
 use super::{Plan, RoutePlan, TablePlan, adopt};
-use crate::topics::{Route, Template};
+use crate::topics::{Route, SchemaPolicy, Template};
 
 /// A route whose tables are named by the messages.
 #[derive(Clone, Debug)]
@@ -58,7 +58,7 @@ impl Plan {
                 }
             };
             let own = &plan.topics[topic].templates[template];
-            let mut route = own.blueprint.clone();
+            let (mut route, blueprint) = (own.blueprint.clone(), Arc::clone(&own.blueprint.schema));
             route.table = match plan.tables.iter().position(|table| table.name == name) {
                 Some(known) => known,
                 None => {
@@ -69,6 +69,9 @@ impl Plan {
                 }
             };
             adopt(&mut route, &schema);
+            // Tables that grow may differ at any time.
+            let fixed = route.policy != SchemaPolicy::Evolve;
+            route.alike = (fixed && route.schema == blueprint).then_some(template);
             plan.tables[route.table].schema = Arc::clone(&route.schema);
             let own = &mut plan.topics[topic];
             own.templates[template].known.insert(name, Known::Route(own.routes.len()));

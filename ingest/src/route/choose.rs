@@ -1,6 +1,7 @@
 //! Which route each row takes: by the type of its event, then, where a template names the table, by that name.
 //!
-//! Each name is made once a batch, however many rows bear it.
+//! Each name is made once a batch, however many rows bear it. Tables of one template that still look alike share their
+//! work: their rows stay together, one table's behind another's, until columns are made of them.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -20,20 +21,29 @@ use crate::topics::Origin;
 /// Names that a template had not met: template number and table.
 pub(crate) type Missing = BTreeSet<(usize, TableName)>;
 
-/// The rows of each route (by its number), and what becomes of the others.
+/// Rows that one route can make columns of, for one table or several that look alike.
+pub(super) struct Group {
+    pub(super) route: usize,
+    pub(super) share: Share,
+    /// The tables, in the order of the rows, each with how many of them are its own.
+    pub(super) tables: Vec<(usize, usize)>,
+}
+
+/// The rows by route, and what becomes of the others.
 pub(super) fn rows(
     topic: &TopicPlan,
     raw: &RawBatch,
     share: Share,
     rejects: &mut Vec<Reject>,
     missing: &mut Missing,
-) -> Result<Vec<(usize, Share)>, ArrowError> {
+) -> Result<Vec<Group>, ArrowError> {
     let one = match topic.branches.as_slice() {
         [only] if only.event_types.is_empty() => Some(only.goal),
         _ => None,
     };
     if let Some(Goal::Route(route)) = one {
-        return Ok(vec![(route, share)]);
+        let tables = vec![(topic.routes[route].table, share.messages.len())];
+        return Ok(vec![Group { route, share, tables }]);
     }
     if share.messages.is_empty() {
         return Ok(Vec::new());
@@ -69,12 +79,33 @@ pub(super) fn rows(
         rows.entry(route).or_default().push(row as u32);
     }
     drop(namers);
-    let parts = rows.into_iter().map(|(route, rows)| Ok((route, part(&share, rows)?)));
-    parts.collect()
+    group(topic, &share, rows)
+}
+
+/// Puts the rows of routes that look alike together.
+fn group(
+    topic: &TopicPlan,
+    share: &Share,
+    rows: BTreeMap<usize, Vec<u32>>,
+) -> Result<Vec<Group>, ArrowError> {
+    let (mut alone, mut alike) = (Vec::new(), BTreeMap::<usize, Vec<(usize, Vec<u32>)>>::new());
+    for (route, rows) in rows {
+        match topic.routes[route].alike {
+            Some(template) => alike.entry(template).or_default().push((route, rows)),
+            None => alone.push(vec![(route, rows)]),
+        }
+    }
+    let groups = alone.into_iter().chain(alike.into_values()).map(|routes| {
+        let tables = routes.iter().map(|(route, rows)| (topic.routes[*route].table, rows.len())).collect();
+        let route = routes[0].0;
+        let rows = routes.into_iter().flat_map(|(_, rows)| rows).collect();
+        Ok(Group { route, share: part(share, rows)?, tables })
+    });
+    groups.collect()
 }
 
 fn part(share: &Share, rows: Vec<u32>) -> Result<Share, ArrowError> {
-    if rows.len() == share.messages.len() {
+    if rows.len() == share.messages.len() && rows.is_sorted() {
         return Ok(Share { batch: share.batch.clone(), messages: share.messages.clone() });
     }
     let messages = rows.iter().map(|row| share.messages[*row as usize]).collect();
