@@ -41,4 +41,5 @@ mod registered;
 mod rest_client;
 mod routing;
 mod sluice;
+mod sync;
 mod wire;
