@@ -303,9 +303,12 @@ async fn land(lake: Lake, settings: IngestSettings, total: u64) -> Result<(Measu
     let (progress, stop) = (Arc::new(Progress::default()), CancellationToken::new());
     let running = tokio::spawn(sluice_ingest::run(lake, settings, Arc::clone(&progress), stop.clone()));
     let mut began = None;
-    while progress.consumed() < total && !running.is_finished() {
+    loop {
         if began.is_none() && progress.consumed() > 0 {
             began = Some((Instant::now(), usage::cpu_seconds()));
+        }
+        if progress.consumed() >= total || running.is_finished() {
+            break;
         }
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
@@ -313,9 +316,10 @@ async fn land(lake: Lake, settings: IngestSettings, total: u64) -> Result<(Measu
     while progress.committed() < total && !running.is_finished() {
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
-    let (began, cpu) = began.ok_or("nothing was consumed")?;
-    let (seconds, cpu_seconds) = (began.elapsed().as_secs_f64(), usage::cpu_seconds() - cpu);
+    let (ended, cpu_ended) = (Instant::now(), usage::cpu_seconds());
     let report = running.await??;
+    let (began, cpu) = began.ok_or("nothing was consumed")?;
+    let (seconds, cpu_seconds) = ((ended - began).as_secs_f64(), cpu_ended - cpu);
     let (messages, bytes) = (report.landed + report.dead_lettered, progress.consumed_bytes());
     if messages != total {
         return Err(format!("{total} messages in Kafka, but {messages} were committed").into());

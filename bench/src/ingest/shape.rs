@@ -168,7 +168,7 @@ impl Event {
             kind: format!("kind_{table:04}"),
             user: (other % 1_000_000) as i64,
             cents: (other % 500 * 100 + chance % 100) as i64,
-            note: format!("{other:016x}{chance:016x}"),
+            note: format!("{other:016x}{chance:016x}{:032x}", u128::from(other) * u128::from(chance)),
         }
     }
 
