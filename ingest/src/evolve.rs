@@ -63,7 +63,13 @@ pub(crate) struct Wanted {
 impl Plans {
     /// Must be called inside of the runtime that makes the commits.
     pub(crate) fn new(lake: Lake, plan: Arc<Plan>) -> Self {
-        Self { lake, runtime: Handle::current(), current: Mutex::new(plan), growing: Mutex::default(), met: Mutex::default() }
+        Self {
+            lake,
+            runtime: Handle::current(),
+            current: Mutex::new(plan),
+            growing: Mutex::default(),
+            met: Mutex::default(),
+        }
     }
 
     /// The plan as of now.

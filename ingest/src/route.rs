@@ -67,7 +67,9 @@ pub(crate) fn route(plan: &Plan, raw: &RawBatch, decoded: Vec<Decoded>) -> Resul
     for piece in decoded {
         rejects.extend(piece.rejects);
         let share = Share { batch: piece.batch, messages: piece.rows };
-        for Group { route, share, tables: owners } in choose::rows(topic, raw, share, &mut rejects, &mut missing)? {
+        for Group { route, share, tables: owners } in
+            choose::rows(topic, raw, share, &mut rejects, &mut missing)?
+        {
             let route = &topic.routes[route];
             let refused = &plan.tables[route.table].refused;
             let unknown = Unknown::new(topic, route, &share, refused)?;

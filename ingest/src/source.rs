@@ -36,9 +36,9 @@ use self::partition::Partition;
 pub(crate) use self::ports::{Command, Event, Parcel, Ports, Seal};
 use crate::budget::Budget;
 use crate::error::{Error, Result};
+use crate::evolve::Plans;
 use crate::kafka::redact;
 use crate::pipeline::{IngestSettings, now_micros};
-use crate::evolve::Plans;
 use crate::plan::Plan;
 use crate::progress::Progress;
 

@@ -20,8 +20,7 @@ const OTHERS: &[&str] = &[
     "SLUICE_REGISTRY_TOKEN",
 ];
 /// Keys that are not text in TOML.
-const NUMBERS: &[&str] =
-    &["ingest.open_files", "maintain.max_snapshots", "models.threads", "query.threads"];
+const NUMBERS: &[&str] = &["ingest.open_files", "maintain.max_snapshots", "models.threads", "query.threads"];
 const FLAGS: &[&str] = &["lake.catalog_upgrade", "lake.rest.vended_credentials", "serve.allow_writes"];
 
 const OTHER_PREFIXES: &[&str] = &["SLUICE_TEST_", "SLUICE_VAR_"];

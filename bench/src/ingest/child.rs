@@ -74,7 +74,11 @@ impl Running {
     pub(super) fn stop(mut self) -> Result<(), Failure> {
         drop(self.input.take());
         let status = self.process.wait()?;
-        if status.success() { Ok(()) } else { Err(format!("a process of the benchmark failed: {status}").into()) }
+        if status.success() {
+            Ok(())
+        } else {
+            Err(format!("a process of the benchmark failed: {status}").into())
+        }
     }
 }
 

@@ -88,7 +88,8 @@ impl Shape {
                 Ok((topics.clone(), topics))
             }
             Layout::One => {
-                let one = parse(topic(&format!("name: sluice-bench-{format}{suffix}"), 6, "bronze.events", ""))?;
+                let one =
+                    parse(topic(&format!("name: sluice-bench-{format}{suffix}"), 6, "bronze.events", ""))?;
                 Ok((one.clone(), one))
             }
             Layout::Topics(count) => {

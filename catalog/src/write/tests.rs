@@ -135,6 +135,24 @@ async fn the_least_recently_used_file_is_closed_when_too_many_are_open() {
     assert_eq!(by_id, expected);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_writer_that_rests_or_may_open_less_goes_on_with_other_files() {
+    let fixture = lake().await;
+    let lake = &fixture.lake;
+    let table = orders(lake, "orders", by("id", Transform::Identity), &[]).await;
+    let mut writer = TableWriter::new(lake, &table, token(1), WriterSettings::default()).unwrap();
+    writer.write(rows(0..4)).await.unwrap();
+    assert_eq!(writer.open_files(), 4);
+    writer.limit_open_files(2);
+    writer.write(rows(4..5)).await.unwrap();
+    assert_eq!(writer.open_files(), 2, "as few as it may have by now");
+    writer.rest().await.unwrap();
+    assert_eq!((writer.open_files(), objects(lake, ".parquet").await.len()), (0, 5), "all are in the store");
+    writer.write(rows(3..5)).await.unwrap();
+    let files = writer.finish().await.unwrap();
+    assert_eq!((files.row_count(), files.file_count()), (7, 7));
+}
+
 #[tokio::test]
 async fn files_roll_at_their_target_and_large_ones_are_uploaded_in_parts() {
     let fixture = lake().await;

@@ -59,9 +59,8 @@ impl Lander {
         let unknown: Vec<usize> = tables.into_iter().filter(unknown).collect();
         let stale = unknown.iter().filter(|table| !fresh.contains(*table));
         let (lake, plan) = (&self.lake, &self.plan);
-        let loads = stale.map(|&table| async move {
-            Ok::<_, Error>((table, lake.load(&plan.tables[table].name).await?))
-        });
+        let loads = stale
+            .map(|&table| async move { Ok::<_, Error>((table, lake.load(&plan.tables[table].name).await?)) });
         let loads: Vec<_> = loads.collect();
         let loaded: Vec<(usize, TableSnapshot)> =
             stream::iter(loads).buffer_unordered(LOADS).try_collect().await?;
@@ -82,7 +81,9 @@ impl Lander {
         let mut ranges: BTreeMap<(usize, usize), BTreeMap<i32, OffsetRange>> = BTreeMap::new();
         let mut carried = Vec::new();
         for &(table, topic, partition) in brought {
-            let Some(range) = seal.ranges.get(&topic).and_then(|ranges| ranges.get(&partition)) else { continue };
+            let Some(range) = seal.ranges.get(&topic).and_then(|ranges| ranges.get(&partition)) else {
+                continue;
+            };
             let next = self.nexts.get(&(table, topic, partition)).copied();
             let Some((start, end)) = resume::named_carry(next, range.start, range.end) else { continue };
             let anchor = range.anchor.filter(|anchor| anchor.offset >= start);

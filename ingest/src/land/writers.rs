@@ -62,12 +62,7 @@ pub(super) struct Desk {
 }
 
 impl Desk {
-    pub(super) fn new(
-        lake: Lake,
-        token: Uuid,
-        settings: WriterSettings,
-        open_files_max: usize,
-    ) -> Self {
+    pub(super) fn new(lake: Lake, token: Uuid, settings: WriterSettings, open_files_max: usize) -> Self {
         Self { lake, token, settings, open_files_max: open_files_max.max(1), rows_min: ROWS_MIN }
     }
 

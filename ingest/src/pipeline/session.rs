@@ -99,10 +99,17 @@ pub(crate) async fn run(shared: &Shared, budget: Arc<Budget>, stop: &Cancellatio
     }
     drop((events_in, landings_in, raw_out));
     let context = (shared.cluster.clone(), snapshots);
-    let lander =
-        Lander::new(shared.lake.clone(), Arc::clone(&plans), settings, Arc::clone(&shared.progress), budget, context);
+    let lander = Lander::new(
+        shared.lake.clone(),
+        Arc::clone(&plans),
+        settings,
+        Arc::clone(&shared.progress),
+        budget,
+        context,
+    );
     let (jobs, release) = (JoinSet::new(), Vec::new());
-    let mut session = Session { shared, plans, lander, commands, jobs, release, drained: false, looking: false };
+    let mut session =
+        Session { shared, plans, lander, commands, jobs, release, drained: false, looking: false };
     let end = session.work(events, landings, stop).await;
     session.close(handles).await;
     end

@@ -87,7 +87,14 @@ impl Plan {
 impl TemplatePlan {
     pub(super) fn new(template: Template, route: &Route, blueprint: RoutePlan) -> Self {
         let (known, full) = (BTreeMap::new(), None);
-        Self { template, tables_max: route.tables_max, blueprint, route: Arc::new(route.clone()), known, full }
+        Self {
+            template,
+            tables_max: route.tables_max,
+            blueprint,
+            route: Arc::new(route.clone()),
+            known,
+            full,
+        }
     }
 
     /// The plan of a table that the template names.

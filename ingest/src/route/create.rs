@@ -105,7 +105,9 @@ async fn of_template(lake: &Lake, plan: &Plan, template: &TemplatePlan) -> Resul
     lake.create_namespace(template.template.namespace()).await?;
     let tables = lake.tables(template.template.namespace()).await?;
     let others = |name: &TableName| {
-        plan.tables.iter().any(|table| table.name == *name && table.made_by.as_ref() != Some(&template.template))
+        plan.tables
+            .iter()
+            .any(|table| table.name == *name && table.made_by.as_ref() != Some(&template.template))
     };
     let may_be = |name: &TableName| template.template.can_make(name) && !others(name);
     Ok(tables.into_iter().filter(may_be).collect())

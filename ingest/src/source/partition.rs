@@ -42,7 +42,8 @@ impl Partition {
         let timestamp = message.timestamp().to_millis();
         self.buffer.push(message.offset(), timestamp, message.key(), message.payload());
         for (header, name) in self.headers.iter().enumerate() {
-            let found = message.headers().and_then(|headers| headers.iter().filter(|it| it.key == name).last());
+            let found =
+                message.headers().and_then(|headers| headers.iter().filter(|it| it.key == name).last());
             self.buffer.push_header(header, found.and_then(|found| found.value));
         }
         self.position = message.offset() + 1;

@@ -51,7 +51,8 @@ impl Probe {
     pub(crate) fn topics(&self) -> Result<Vec<String>> {
         let metadata = self.consumer.fetch_metadata(None, TIMEOUT);
         let metadata = metadata.map_err(|source| self.error("list the topics".to_owned(), source))?;
-        let usable = metadata.topics().iter().filter(|it| it.error().is_none() && !it.partitions().is_empty());
+        let usable =
+            metadata.topics().iter().filter(|it| it.error().is_none() && !it.partitions().is_empty());
         Ok(usable.map(|topic| topic.name().to_owned()).collect())
     }
 

@@ -54,7 +54,8 @@ fn topic(topic: &Topic) -> Result<(), String> {
     let name = &topic.name;
     let letters = name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'));
     if topic.pattern.is_none()
-        && (name.is_empty() || name.len() > NAME_LENGTH_MAX || !letters || name == "." || name == "..") {
+        && (name.is_empty() || name.len() > NAME_LENGTH_MAX || !letters || name == "." || name == "..")
+    {
         return Err(format!(
             "`{name}` is not a topic name\n  Kafka takes 1 to {NAME_LENGTH_MAX} letters, digits, `.`, `_` and `-`"
         ));
@@ -156,7 +157,9 @@ pub(super) fn route(route: &Route) -> Result<(), String> {
     if let Some(column) = route.columns.iter().find(is_own) {
         return Err(format!("column `{}` is one that Sluice adds to every row\n  remove it", column.name));
     }
-    if let Some(term) = route.sort_by.iter().find(|term| !route.columns.iter().any(|it| it.name == term.by.column)) {
+    if let Some(term) =
+        route.sort_by.iter().find(|term| !route.columns.iter().any(|it| it.name == term.by.column))
+    {
         return Err(format!(
             "`{table}` is sorted by `{}`, which is not one of its columns\n  add it, or choose another",
             term.by.column

@@ -14,7 +14,8 @@ use sluice_catalog::{PartitionBy, SortBy, Transform};
 
 use super::error::{Error, Place, Result};
 use super::{
-    Column, EVENT_TYPE, Format, Kind, Origin, Pattern, Required, Route, SchemaPolicy, Target, Topic, Topics, check,
+    Column, EVENT_TYPE, Format, Kind, Origin, Pattern, Required, Route, SchemaPolicy, Target, Topic, Topics,
+    check,
 };
 
 /// Tables of one template, unless the file says otherwise.
@@ -193,7 +194,9 @@ impl TryFrom<RouteShape> for ParsedRoute {
         });
         if shape.max_tables.is_some() && shape.table.0.table().is_some() {
             let table = &shape.table.0;
-            return Err(format!("`{table}` is one table and has `max_tables`\n  remove it, or make the name a template"));
+            return Err(format!(
+                "`{table}` is one table and has `max_tables`\n  remove it, or make the name a template"
+            ));
         }
         let route = Route {
             table: shape.table.0,
@@ -202,7 +205,11 @@ impl TryFrom<RouteShape> for ParsedRoute {
             partition_by: shape.partition_by.into_iter().map(|field| field.0.0).collect(),
             event_types: shape.event_types,
             sort_by: shape.sort_by.into_iter().map(|term| term.0.0).collect(),
-            properties: shape.properties.iter().map(|(key, value)| (key.clone(), value.to_string())).collect(),
+            properties: shape
+                .properties
+                .iter()
+                .map(|(key, value)| (key.clone(), value.to_string()))
+                .collect(),
             tables_max: shape.max_tables.unwrap_or(TABLES_MAX),
         };
         check::route(&route)?;

@@ -225,7 +225,8 @@ async fn a_wrong_client_option_is_named_without_its_value() {
 fn the_example_of_the_documentation_is_read_as_it_is_explained() {
     let page = include_str!("../../../docs/topics.md");
     let section = page.split("\n## Routing\n").nth(1).expect("the page has the section");
-    let yaml = section.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next()).expect("an example");
+    let yaml =
+        section.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next()).expect("an example");
     let topics = Topics::parse(yaml).expect("the example is right").topics;
     let [shop, events] = topics.as_slice() else { panic!("two topics: {topics:?}") };
     let pattern = shop.pattern.as_ref().expect("a pattern");
@@ -251,13 +252,37 @@ fn templates_that_cannot_work_are_refused() {
         Topics::parse(&yaml).expect_err(route).to_string()
     };
     for (topic, route, fact) in [
-        ("name: t", "{table: b.t, max_tables: 3, columns: {a: int}}", "`b.t` is one table and has `max_tables`"),
-        ("name: t\n    format: text", "{table: 'b.{field:kind}', columns: {line: string}}", "has no field `kind`"),
-        ("name: t", "{table: 'b.{topic}', sort_by: [x], columns: {a: int}}", "is sorted by `x`, which is not one"),
-        ("name: t", "{table: 'b.{topic}', sort_by: [a up], columns: {a: int}}", "`a up` is no term of a sort order"),
+        (
+            "name: t",
+            "{table: b.t, max_tables: 3, columns: {a: int}}",
+            "`b.t` is one table and has `max_tables`",
+        ),
+        (
+            "name: t\n    format: text",
+            "{table: 'b.{field:kind}', columns: {line: string}}",
+            "has no field `kind`",
+        ),
+        (
+            "name: t",
+            "{table: 'b.{topic}', sort_by: [x], columns: {a: int}}",
+            "is sorted by `x`, which is not one",
+        ),
+        (
+            "name: t",
+            "{table: 'b.{topic}', sort_by: [a up], columns: {a: int}}",
+            "`a up` is no term of a sort order",
+        ),
         ("name: t", "{table: 'b.{topic}', properties: {sluice.x: 1}, columns: {a: int}}", "`sluice.x`"),
-        ("name: t\n    pattern: x", "{table: 'b.{topic}', columns: {a: int}}", "topic `t` has a `pattern` too"),
-        ("name: t\n    type_from: body", "{table: b.t, columns: {a: int}}", "`body` is no place in a message"),
+        (
+            "name: t\n    pattern: x",
+            "{table: 'b.{topic}', columns: {a: int}}",
+            "topic `t` has a `pattern` too",
+        ),
+        (
+            "name: t\n    type_from: body",
+            "{table: b.t, columns: {a: int}}",
+            "`body` is no place in a message",
+        ),
     ] {
         let text = parse(topic, route);
         assert!(text.contains(fact), "{text}");

@@ -88,10 +88,8 @@ async fn mixed_tables(lake: &Lake) -> Vec<TableSnapshot> {
 }
 
 fn numbered(values: std::ops::Range<i64>) -> RecordBatch {
-    let schema = Schema::new(vec![
-        Field::new("n", DataType::Int64, true),
-        Field::new("part", DataType::Int64, true),
-    ]);
+    let schema =
+        Schema::new(vec![Field::new("n", DataType::Int64, true), Field::new("part", DataType::Int64, true)]);
     let parts = Int64Array::from_iter_values(values.clone().map(|n| n % PARTS));
     let columns: Vec<Arc<dyn arrow::array::Array>> =
         vec![Arc::new(Int64Array::from_iter_values(values)), Arc::new(parts)];
@@ -134,7 +132,8 @@ async fn run(open_files_max: usize, adds: Vec<Vec<(usize, i64)>>) -> Result<(), 
     let snapshots: BTreeMap<usize, TableSnapshot> = tables.into_iter().enumerate().collect();
     for (table, files) in writers.finish(&desk, &snapshots).await.unwrap() {
         let name = snapshots[&table].name().clone();
-        let commit = Commit { files: Some(files), ..Commit::new(name.clone(), Operation::Append, desk.token) };
+        let commit =
+            Commit { files: Some(files), ..Commit::new(name.clone(), Operation::Append, desk.token) };
         let outcome = lake.commit(vec![commit], now()).await.unwrap();
         prop_assert!(matches!(outcome, CommitOutcome::Committed(_)));
         let mut found = Vec::new();

@@ -96,7 +96,8 @@ async fn a_stream_of_made_up_names_creates_no_more_tables_than_it_may() {
     }
     let tables = lake.tables("bronze").await.unwrap();
     assert_eq!(tables.len(), 5 + 2, "besides the dead letters and a named table: {tables:?}");
-    let names = tables.iter().all(|table| table.name().bytes().all(|c| c.is_ascii_alphanumeric() || c == b'_'));
+    let names =
+        tables.iter().all(|table| table.name().bytes().all(|c| c.is_ascii_alphanumeric() || c == b'_'));
     assert!(names, "{tables:?}");
     let plan = plans.current();
     assert_eq!((plan.tables.len(), plan.topics[0].templates[0].known.len()), (5 + 2, 5), "nothing piles up");

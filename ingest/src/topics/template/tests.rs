@@ -32,7 +32,9 @@ fn values_become_names_by_one_rule() {
 
 #[test]
 fn what_is_no_template_is_refused_with_an_example() {
-    for text in ["{topic}", "bronze.{topic", "bronze.{nothing:x}", "{topic}.x", "bronze.a b{topic}", "b.{field:}"] {
+    for text in
+        ["{topic}", "bronze.{topic", "bronze.{nothing:x}", "{topic}.x", "bronze.a b{topic}", "b.{field:}"]
+    {
         let fault = text.parse::<Target>().expect_err(text);
         assert!(fault.contains("`bronze.{header:tenant}_events`"), "{fault}");
     }
@@ -47,7 +49,9 @@ fn a_template_knows_the_names_that_it_can_have_made() {
     assert!(!made("bronze.x_{topic}_y", "bronze.x__y"));
     assert!(!made("bronze.x_{topic}", "silver.x_a"));
     assert!(!made("bronze.{topic}_y", "bronze.a_z"));
-    assert!(made("bronze.{topic}_a_{field:k}_b", "bronze.x_a_a_b_b") && !made("bronze.a{topic}a", "bronze.aa"));
+    assert!(
+        made("bronze.{topic}_a_{field:k}_b", "bronze.x_a_a_b_b") && !made("bronze.a{topic}a", "bronze.aa")
+    );
     assert!(made("bronze.{topic}{field:k}", "bronze.ab") && !made("bronze.{topic}{field:k}", "bronze.a"));
     // Names come from strangers: none makes the search long.
     let long = format!("bronze.{}", "a".repeat(200));
@@ -57,9 +61,13 @@ fn a_template_knows_the_names_that_it_can_have_made() {
 #[test]
 fn a_pattern_means_whole_names_and_never_topics_of_kafka_itself() {
     let pattern: Pattern = r"shop\.[a-z]+|stock".parse().expect("a pattern");
-    for (topic, matches) in
-        [("shop.orders", true), ("stock", true), ("shop.orders2", false), ("x.shop.a", false), ("stocks", false)]
-    {
+    for (topic, matches) in [
+        ("shop.orders", true),
+        ("stock", true),
+        ("shop.orders2", false),
+        ("x.shop.a", false),
+        ("stocks", false),
+    ] {
         assert_eq!(pattern.matches(topic), matches, "{topic}");
     }
     assert!(!".*".parse::<Pattern>().expect("a pattern").matches("__consumer_offsets"));
