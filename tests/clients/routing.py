@@ -9,6 +9,7 @@ field `kind`, of which fewer may become tables than there are. The rule that mak
 
 import collections
 import json
+import random
 import sys
 
 from confluent_kafka import Consumer, Producer, TopicPartition
@@ -34,27 +35,30 @@ def send(brokers, prefix, part, count, late=""):
     shops = [f"{prefix}-{name}" for name in SHOPS + (LATE if late else [])]
     admin = AdminClient({"bootstrap.servers": brokers})
     known = admin.list_topics(timeout=30).topics
-    made = admin.create_topics([NewTopic(name, 1, 1) for name in shops if name not in known]) if late or part == "1" else {}
-    for future in made.values():
+    new = [NewTopic(name, 1, 1) for name in shops if name not in known]
+    for future in (admin.create_topics(new) if new else {}).values():
         future.result(30)
     producer = Producer({"bootstrap.servers": brokers, "enable.idempotence": True, "linger.ms": 20})
     refused = []
     done = lambda error, _: error and refused.append(error)
+    dice = random.Random(int(part))
+
+    def pick(names):
+        """Half of the events go to a few tables, so that some are large and most are small."""
+        return names[dice.randrange(4 if dice.random() < 0.5 else len(names))]
+
     for n in range(int(count)):
         event = {"id": f"{part}-{n}", "n": n}
-        # Half of the events go to a few tables, so that some are large and most are small.
-        pick = n % 4 if n % 2 else n
+        headers, odd = [], dice.random() < 0.02
         if n % 3 == 0:
-            topic, headers = shops[pick % len(shops)], None
-            # The late topics come last in the list: they get some whatever the count.
-            topic = shops[-1 - n % len(LATE)] if late and n % 30 == 0 else topic
+            topic = pick(shops)
         elif n % 3 == 1:
             topic = f"{prefix}-sales"
-            tenant = [] if n % 100 == 1 else [("tenant", TENANTS[pick % len(TENANTS)].encode())]
-            headers = tenant + [("type", b"refund" if n % 50 == 7 else b"sale")]
+            headers = [("type", b"refund" if dice.random() < 0.05 else b"sale")]
+            headers += [] if odd else [("tenant", pick(TENANTS).encode())]
         else:
-            topic, headers = f"{prefix}-events", None
-            event["kind"] = None if n % 100 == 2 else KINDS[pick % len(KINDS)]
+            topic = f"{prefix}-events"
+            event["kind"] = None if odd else pick(KINDS)
         while True:
             try:
                 producer.produce(topic, value=json.dumps(event), headers=headers, on_delivery=done)
