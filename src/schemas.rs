@@ -64,7 +64,7 @@ pub(crate) async fn run(args: SchemasArgs, mut config: Config) -> Result<ExitCod
     let Action::Check(args) = args.action;
     config.kafka.topics = args.topics.clone().or(config.kafka.topics);
     let topics = config.topics()?;
-    let topic = topics.get(&args.topic).ok_or_else(|| {
+    let topic = topics.of(&args.topic).ok_or_else(|| {
         let known: Vec<_> = topics.topics.iter().map(|topic| topic.name.as_str()).collect();
         Failure::usage(format!("topic `{}` is not in the topics file", args.topic))
             .hint(format!("it declares: {}", known.join(", ")))
@@ -83,7 +83,7 @@ pub(crate) async fn run(args: SchemasArgs, mut config: Config) -> Result<ExitCod
         message: Vec::new(),
     };
     let lake = parts::lake(&config).await?;
-    let findings = schemas::check(&Registry::new(&settings)?, &lake, topic, proposal).await?;
+    let findings = schemas::check(&Registry::new(&settings)?, &lake, &topic, proposal).await?;
     if args.json {
         println!("{}", serde_json::to_string(&findings)?);
     } else {

@@ -16,7 +16,8 @@ use sluice_catalog::{Alteration, Lake, TableName};
 use crate::decode::{avro, fit, protobuf};
 use crate::error::{Error, Result};
 use crate::evolve;
-use crate::plan::{Plan, RoutePlan};
+use crate::pipeline::tables;
+use crate::plan::{Made, Plan, RoutePlan};
 use crate::registry::{Language, Reference, Registry, SchemaText};
 use crate::topics::{Format, Required, SchemaPolicy, Topic};
 
@@ -126,15 +127,52 @@ pub async fn check(registry: &Registry, lake: &Lake, topic: &Topic, proposal: Pr
             plan = plan.grown(table, &snapshot.schema(), &[]);
         }
     }
+    let plan = with_made(lake, plan).await?;
     let mut tables = Vec::new();
-    for route in plan.topics.iter().flat_map(|topic| &topic.routes) {
-        let table = plan.tables[route.table].name.to_string();
-        effects(route, given.fields(), &mut |field, what, detail| {
-            tables.push(Effect { table: table.clone(), field, what, detail });
-        });
+    for planned in &plan.topics {
+        for template in &planned.templates {
+            tables.extend(effects_of(template.blueprint(), &template.template.to_string(), &given));
+        }
+        // Tables of a template that still look like it need no words of their own.
+        let own = planned.routes.iter().filter(|route| route.alike.is_none());
+        tables.extend(
+            own.flat_map(|route| effects_of(route, &plan.tables[route.table].name.to_string(), &given)),
+        );
     }
     let (registry, messages) = verdict.map_or((None, Vec::new()), |it| (Some(it.compatible), it.messages));
     Ok(Findings { registry, messages, tables })
+}
+
+/// The plan with the tables that templates of its topic have made so far.
+async fn with_made(lake: &Lake, plan: Plan) -> Result<Plan> {
+    let (mut made, namespaces) = (Vec::new(), lake.namespaces().await?);
+    for (topic, planned) in plan.topics.iter().enumerate() {
+        for (number, template) in planned.templates.iter().enumerate() {
+            if !namespaces.iter().any(|it| it == template.template.namespace()) {
+                continue;
+            }
+            for name in lake.tables(template.template.namespace()).await? {
+                let is_other = plan.tables.iter().any(|table| table.name == name);
+                if is_other || !template.template.can_make(&name) {
+                    continue;
+                }
+                if let Some(table) = lake.find(&name).await?
+                    && tables::fits(&template.table(name.clone()), &table).is_ok()
+                {
+                    made.push(((topic, number, name), Made::Table(table.schema())));
+                }
+            }
+        }
+    }
+    Ok(plan.made(made))
+}
+
+fn effects_of(route: &RoutePlan, table: &str, given: &Schema) -> Vec<Effect> {
+    let mut found = Vec::new();
+    effects(route, given.fields(), &mut |field, what, detail| {
+        found.push(Effect { table: table.to_owned(), field, what, detail });
+    });
+    found
 }
 
 /// The columns of a writer's schema.

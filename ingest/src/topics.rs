@@ -161,9 +161,16 @@ impl Topics {
         }
     }
 
+    /// What the file says of the topic of that name, be it by a pattern.
+    pub fn of(&self, name: &str) -> Option<Topic> {
+        let of_pattern = |topic: &&Topic| topic.pattern.as_ref().is_some_and(|it| it.matches(name));
+        let found = self.get(name).or_else(|| self.topics.iter().find(of_pattern))?;
+        Some(Topic { name: name.to_owned(), pattern: None, ..found.clone() })
+    }
+
     /// The topic of that name.
     pub fn get(&self, name: &str) -> Option<&Topic> {
-        self.topics.iter().find(|topic| topic.name == name)
+        self.topics.iter().find(|topic| topic.pattern.is_none() && topic.name == name)
     }
 }
 

@@ -72,7 +72,7 @@ fn lands(declared: &DataType, found: &DataType, policy: SchemaPolicy) -> bool {
 }
 
 /// Every column that will be written must be there with its type; the table may have more that are optional.
-fn fits(table: &TablePlan, snapshot: &TableSnapshot) -> Result<()> {
+pub(crate) fn fits(table: &TablePlan, snapshot: &TableSnapshot) -> Result<()> {
     let found = snapshot.schema();
     let fault = |fact| Err(Error::Table { table: table.name.clone(), fact });
     for field in table.schema.fields() {

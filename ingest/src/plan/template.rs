@@ -97,6 +97,11 @@ impl TemplatePlan {
         }
     }
 
+    /// What a table that it creates looks like.
+    pub(crate) fn blueprint(&self) -> &RoutePlan {
+        &self.blueprint
+    }
+
     /// The plan of a table that the template names.
     pub(crate) fn table(&self, name: TableName) -> TablePlan {
         TablePlan::new(name, &self.route, &self.blueprint.schema, Some(self.template.clone()))

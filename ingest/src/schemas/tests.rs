@@ -59,3 +59,26 @@ async fn the_registry_and_required_fields_have_a_say() {
     let never = findings("columns: {s: long}", None).await;
     assert!(told(&never).contains(&"s rejected".to_owned()), "{never:?}");
 }
+
+#[tokio::test]
+async fn tables_of_a_template_are_judged_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let lake = fixtures::lake(dir.path()).await;
+    let server = Server::default();
+    let settings = RegistrySettings { url: server.start().await, ..RegistrySettings::default() };
+    let text = "topics:\n  - pattern: 't[0-9]'\n    format: avro\n    routes:\n      \
+                - {table: 'bronze.{topic}_{field:b}', schema: evolve, columns: {a: int, z: long}, required: [z]}\n";
+    let topic = Topics::parse(text).unwrap().of("t1").unwrap();
+    let template = Plan::new(std::slice::from_ref(&topic), fixtures::name("bronze.dead_letters")).unwrap();
+    let template = &template.topics[0].templates[0];
+    for name in ["bronze.t1_x", "bronze.other"] {
+        tables::open(&lake, &template.table(fixtures::name(name))).await.unwrap();
+    }
+    let (subject, text) = ("t1-value".to_owned(), NEW.to_owned());
+    let proposal = Proposal { subject, text, references: Vec::new(), message: Vec::new() };
+    let found = check(&Registry::new(&settings).unwrap(), &lake, &topic, proposal).await.unwrap();
+    let rejected = found.tables.iter().filter(|effect| effect.what == What::Rejected);
+    let rejected: Vec<_> = rejected.map(|effect| (effect.table.as_str(), effect.field.as_str())).collect();
+    assert_eq!(rejected, [("bronze.{topic}_{field:b}", "z"), ("bronze.t1_x", "z")]);
+    assert!(!found.is_safe(), "a template that no table was made of is not safe by that");
+}
