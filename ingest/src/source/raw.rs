@@ -153,3 +153,6 @@ impl RawBatch {
         &self.bytes[range]
     }
 }
+
+#[cfg(test)]
+mod tests;
