@@ -1,7 +1,7 @@
 //! Processes of this program that a benchmark starts: workers that ingest, and a producer.
 //!
-//! A child runs until its standard input is closed. A worker says on standard output, one JSON object a line, when its
-//! first message came and what stands after each commit; the parent notes when it reads a line.
+//! A child runs until its standard input is closed. A worker says on standard output how it stands, one JSON object a
+//! line, after its first message and every commit, and twenty times a second; the parent notes when it reads a line.
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -17,6 +17,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Arguments, Failure};
 use crate::usage;
+
+/// Between two lines of a worker.
+const TELL: Duration = Duration::from_millis(50);
 
 /// What a child does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -113,25 +116,22 @@ async fn work(arguments: Arguments, stop: CancellationToken) -> Result<(), Failu
     let (lake, settings) = (arguments.lake().await?, arguments.settings().await?);
     let progress = Arc::new(Progress::default());
     let running = tokio::spawn(sluice_ingest::run(lake, settings, Arc::clone(&progress), stop));
-    let (mut cpu, mut commits) = (None, 0);
+    let (mut told, mut told_at) = ((0, false), Instant::now());
     loop {
         let ended = running.is_finished();
-        if cpu.is_none() && progress.consumed() > 0 {
-            cpu = Some(usage::cpu_seconds());
-            println!("{}", json!({ "began": true }));
-        }
-        if progress.commits() > commits {
-            commits = progress.commits();
+        let stands = (progress.commits(), progress.consumed() > 0);
+        if stands != told || (stands.1 && told_at.elapsed() >= TELL) {
             let line = json!({
-                "commits": commits,
+                "commits": stands.0,
                 "committed": progress.committed(),
                 "consumed": progress.consumed(),
                 "bytes": progress.consumed_bytes(),
                 "restarts": progress.restarts(),
-                "cpu_seconds": usage::cpu_seconds() - cpu.unwrap_or_default(),
+                "cpu_seconds": usage::cpu_seconds(),
                 "resident_peak_bytes": usage::peak_resident_bytes(),
             });
             println!("{line}");
+            (told, told_at) = (stands, Instant::now());
         }
         if ended {
             running.await??;

@@ -75,8 +75,8 @@ pub(super) fn kills(arguments: &Arguments, kills: usize) -> Result<Value, Failur
         let killed = Instant::now();
         worker.kill()?;
         worker = start(number + 1)?;
-        let message = wait(&lines, number + 1, |line| line["began"].is_boolean())?;
-        let commit = wait(&lines, number + 1, |line| line["commits"].is_u64())?;
+        let message = wait(&lines, number + 1, |line| line["consumed"].as_u64() > Some(0))?;
+        let commit = wait(&lines, number + 1, |line| line["commits"].as_u64() > Some(0))?;
         times.push([message, commit].map(|at| round((at - killed).as_secs_f64())));
     }
     worker.stop()?;

@@ -14,41 +14,58 @@ const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Lands `total` messages with so many processes; what all of them took, and what each says of itself.
 ///
-/// The clock begins with the first message of any worker and ends with the commit that brings the last message, so it
-/// holds the rebalances of those that join later.
+/// The clock begins when every worker has read something: until then the group deals the partitions out. What was read
+/// before does not count. It ends with the commit that brings the last message.
 pub(super) fn land(arguments: &Arguments, total: u64) -> Result<(Measured, Vec<Value>), Failure> {
     let (heard, lines) = channel();
     let start = |number| Running::start(arguments, Role::Worker, number, Some(heard.clone()));
     let workers = (0..arguments.workers).map(start).collect::<Result<Vec<_>, _>>()?;
     let mut last: BTreeMap<usize, Value> = BTreeMap::new();
-    let mut began: Option<Instant> = None;
-    let figure = |last: &BTreeMap<usize, Value>, name: &str| -> u64 {
-        last.values().filter_map(|line| line[name].as_u64()).sum()
-    };
+    let mut before: Option<(Instant, Stand)> = None;
     let ended = loop {
         let (number, at, line) = lines.recv_timeout(PATIENCE).map_err(|_| "the workers are silent")?;
         if line.is_null() {
             return Err(format!("worker {number} ended by itself").into());
         }
-        began.get_or_insert(at);
-        if line["commits"].is_u64() {
-            last.insert(number, line);
+        last.insert(number, line);
+        let stand = Stand::of(&last);
+        if before.is_none() && last.len() == workers.len() {
+            before = Some((at, Stand::of(&last)));
         }
-        if figure(&last, "committed") >= total {
+        if stand.committed >= total {
             break at;
         }
     };
     for worker in workers {
         worker.stop()?;
     }
-    let messages = figure(&last, "committed");
-    if messages != total {
-        return Err(format!("{total} messages in Kafka, but {messages} were committed").into());
+    let (whole, few) = (Stand::of(&last), "all was read before every worker had a share; use more events");
+    if whole.committed != total {
+        return Err(format!("{total} messages in Kafka, but {} were committed", whole.committed).into());
     }
-    let began = began.ok_or("nothing was consumed")?;
-    let cpu_seconds = last.values().filter_map(|line| line["cpu_seconds"].as_f64()).sum();
-    let (bytes, seconds) = (figure(&last, "bytes"), (ended - began).as_secs_f64());
-    let whole = Measured { messages, bytes, seconds, cpu_seconds };
-    let each = last.into_iter().map(|(worker, line)| json!({ "worker": worker, "at_its_last_commit": line }));
-    Ok((whole, each.collect()))
+    let (began, before) = before.filter(|(_, before)| before.consumed < total).ok_or(few)?;
+    let measured = Measured {
+        messages: total - before.consumed,
+        bytes: whole.bytes - before.bytes,
+        seconds: (ended - began).as_secs_f64(),
+        cpu_seconds: whole.cpu_seconds - before.cpu_seconds,
+    };
+    let each = last.into_iter().map(|(worker, line)| json!({ "worker": worker, "at_the_end": line }));
+    Ok((measured, each.collect()))
+}
+
+/// The sum of what workers said.
+struct Stand {
+    consumed: u64,
+    committed: u64,
+    bytes: u64,
+    cpu_seconds: f64,
+}
+
+impl Stand {
+    fn of(last: &BTreeMap<usize, Value>) -> Self {
+        let sum = |name: &str| last.values().filter_map(|line| line[name].as_u64()).sum();
+        let cpu_seconds = last.values().filter_map(|line| line["cpu_seconds"].as_f64()).sum();
+        Self { consumed: sum("consumed"), committed: sum("committed"), bytes: sum("bytes"), cpu_seconds }
+    }
 }
