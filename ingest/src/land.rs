@@ -16,22 +16,22 @@
 //! rows up to an offset then also sees why others are missing. What a stop in between leaves is made up by the next
 //! run, which gives each table what it lacks.
 
+mod commit;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
 use arrow::record_batch::RecordBatch;
 use futures::future::try_join_all;
-use sluice_catalog::{
-    Commit, CommitOutcome, Lake, OffsetRange, Operation, SourceId, SourceRanges, StagedFiles, TableSnapshot,
-    TableWriter,
-};
+use sluice_catalog::{CommitOutcome, Lake, OffsetRange, SourceId, SourceRanges, TableSnapshot, TableWriter};
 use uuid::Uuid;
 
+use self::commit::commit;
 use crate::budget::{Budget, Reservation};
 use crate::error::{Error, Result};
 use crate::evolve::{has_columns, refit};
-use crate::pipeline::{IngestSettings, new_token, now};
+use crate::pipeline::{IngestSettings, new_token};
 use crate::plan::Plan;
 use crate::progress::Progress;
 use crate::resume;
@@ -40,6 +40,7 @@ use crate::source::Seal;
 use crate::source::start::Start;
 use crate::tail::{Tail, from_offset};
 use crate::topics::SchemaPolicy;
+use crate::upsert::{self, Buffer};
 
 /// The rows of one raw batch, ready to be written.
 #[derive(Debug)]
@@ -57,6 +58,8 @@ pub(crate) struct Landing {
 struct Epoch {
     token: Uuid,
     writers: BTreeMap<usize, TableWriter>,
+    /// Events of tables with a key, which become files when the epoch is committed.
+    keyed: BTreeMap<usize, Buffer>,
     landings: u64,
     rejected: u64,
     sample: Option<String>,
@@ -135,6 +138,10 @@ impl Lander {
         let mut writes = Vec::with_capacity(routed.tables.len());
         let mut rows = Vec::with_capacity(routed.tables.len());
         for (table, batch) in routed.tables {
+            if self.plan.tables[table].upsert.is_some() {
+                self.buffer((topic, partition), (table, batch), (epoch, first_offset)).await?;
+                continue;
+            }
             rows.push((table, self.as_table(table, batch).await?));
         }
         let open = self.epochs.entry(epoch).or_insert_with(Epoch::new);
@@ -173,6 +180,33 @@ impl Lander {
         }
         drop(reservation);
         self.account();
+        Ok(())
+    }
+
+    /// Keeps events of a table with a key until the commit of their epoch.
+    async fn buffer(
+        &mut self,
+        (topic, partition): (usize, i32),
+        (table, batch): (usize, RecordBatch),
+        (epoch, first_offset): (u64, i64),
+    ) -> Result<()> {
+        let Some(upsert) = self.plan.tables[table].upsert.clone() else { return Ok(()) };
+        let next = self.nexts.get(&(table, topic, partition)).copied();
+        let batch = match resume::floor(next, first_offset) {
+            Some(floor) => from_offset(&batch, floor).map_err(Error::Columns)?,
+            None => batch,
+        };
+        let (batch, deletes) = upsert::split(batch).map_err(Error::Columns)?;
+        let batch = self.as_table(table, batch).await?;
+        let open = self.epochs.entry(epoch).or_insert_with(Epoch::new);
+        let mut buffer = match open.keyed.remove(&table) {
+            Some(buffer) => buffer,
+            None => Buffer::new(&self.snapshots[table], &upsert)?,
+        };
+        if !buffer.add((topic, partition), batch, &deletes).map_err(Error::Columns)? {
+            return Err(Error::Grow { table: self.plan.tables[table].name.clone() });
+        }
+        open.keyed.insert(table, buffer);
         Ok(())
     }
 
@@ -218,9 +252,18 @@ impl Lander {
         }
         let parts = self.parts(&seal);
         let tables = parts.iter().map(|(table, _)| *table).collect();
-        let held = epoch.writers.values().map(TableWriter::buffered_bytes).sum();
+        let held = epoch.writers.values().map(TableWriter::buffered_bytes).sum::<usize>()
+            + epoch.keyed.values().map(Buffer::memory).sum::<usize>();
         self.pending = Some(Pending { seal, token: epoch.token, began: Instant::now(), tables, held });
-        Ok(Some(commit(self.lake.clone(), Arc::clone(&self.plan), epoch.token, parts, epoch.writers)))
+        let Epoch { token, writers, keyed, .. } = epoch;
+        let settings = Arc::clone(&self.settings);
+        Ok(Some(commit(
+            self.lake.clone(),
+            (Arc::clone(&self.plan), settings),
+            token,
+            parts,
+            (writers, keyed),
+        )))
     }
 
     /// The ranges that each table has to note for the epoch; tables that have them all are left out.
@@ -309,47 +352,28 @@ impl Lander {
         self.account();
     }
 
+    /// Bytes held by rows that are not committed.
+    #[cfg(test)]
+    pub(crate) fn buffered(&self) -> usize {
+        self.budget.used()
+    }
+
     fn account(&self) {
         let open = self.epochs.values().flat_map(|epoch| epoch.writers.values());
+        let keyed = self.epochs.values().flat_map(|epoch| epoch.keyed.values());
+        let keyed = keyed.map(Buffer::memory).sum::<usize>();
         let held = self.pending.as_ref().map_or(0, |pending| pending.held);
         let tail = self.settings.tail.as_ref().map_or(0, Tail::memory);
-        self.budget.set_files(open.map(TableWriter::buffered_bytes).sum::<usize>() + held + tail);
+        self.budget.set_files(open.map(TableWriter::buffered_bytes).sum::<usize>() + keyed + held + tail);
         self.progress.set_buffered(self.budget.used(), self.budget.peak());
     }
 }
 
 impl Epoch {
     fn new() -> Self {
-        let (writers, token) = (BTreeMap::new(), new_token());
-        Self { token, writers, landings: 0, rejected: 0, sample: None, seal: None }
+        let (writers, keyed, token) = (BTreeMap::new(), BTreeMap::new(), new_token());
+        Self { token, writers, keyed, landings: 0, rejected: 0, sample: None, seal: None }
     }
-}
-
-/// Finishes all files, then commits them and the ranges to all tables, in the order of their numbers: the dead
-/// letters have the first.
-async fn commit(
-    lake: Lake,
-    plan: Arc<Plan>,
-    token: Uuid,
-    parts: Vec<(usize, Vec<SourceRanges>)>,
-    writers: BTreeMap<usize, TableWriter>,
-) -> Outcome {
-    let finish = |(table, writer): (usize, TableWriter)| async move {
-        Ok::<_, Error>((table, writer.finish().await?))
-    };
-    let finishing = writers.into_iter().map(finish);
-    let mut staged: BTreeMap<usize, StagedFiles> = try_join_all(finishing).await?.into_iter().collect();
-    let rows = staged.iter().map(|(table, files)| (*table, files.row_count())).collect();
-    let commits = parts.into_iter().map(|(table, offsets)| Commit {
-        table: plan.tables[table].name.clone(),
-        operation: Operation::Append,
-        files: staged.remove(&table),
-        offsets,
-        properties: BTreeMap::new(),
-        token,
-    });
-    let commits = commits.collect();
-    Ok((lake.commit(commits, now()).await?, rows))
 }
 
 #[cfg(test)]

@@ -40,4 +40,5 @@ mod places;
 mod registered;
 mod rest_client;
 mod sluice;
+mod upserts;
 mod wire;

@@ -3,6 +3,7 @@
 use super::super::{in_turn, landing};
 use super::faults::{Fault, Faulty};
 use super::*;
+use crate::commit::Refused;
 use crate::fixture::{at, ids, lake, objects, orders, staged, token};
 use crate::lake::Lake;
 
@@ -57,11 +58,11 @@ async fn tables_land_one_after_the_other_and_lost_replies_are_found() {
     make(lake).await;
     let commits = batch(lake, 1, 0).await;
     let faulty = Faulty::new(lake, [Fault::ReplyLost, Fault::RequestLost]);
-    let outcome = in_turn::land(&faulty, lake, &commits, at(0)).await.unwrap();
+    let outcome = in_turn::land(&faulty, lake, &commits, at(0), Refused::Over).await.unwrap();
     let CommitOutcome::Committed(tables) = outcome else { panic!("{outcome:?}") };
     assert_eq!(tables.iter().map(|table| table.name().name()).collect::<Vec<_>>(), TABLES);
     assert_eq!(states(lake).await, whole());
-    let again = in_turn::land(lake, lake, &commits, at(1)).await.unwrap();
+    let again = in_turn::land(lake, lake, &commits, at(1), Refused::Over).await.unwrap();
     assert!(matches!(again, CommitOutcome::AlreadyCommitted(_)), "{again:?}");
     assert_eq!(states(lake).await, whole());
 }
@@ -74,12 +75,12 @@ async fn after_a_crash_between_tables_the_same_commit_goes_on_where_it_broke_off
         let lake = &fixture.lake;
         make(lake).await;
         let commits = batch(lake, 1, 0).await;
-        let first = landing::land(lake, lake, &commits[..1], at(0)).await.unwrap();
+        let first = landing::land(lake, lake, &commits[..1], at(0), Refused::Over).await.unwrap();
         assert!(matches!(first, CommitOutcome::Committed(_)), "{first:?}");
         assert_eq!(states(lake).await, [(vec![8, 9], Some(10)), (vec![], None)]);
         let outcome = match together {
-            true => landing::land(lake, lake, &commits, at(1)).await.unwrap(),
-            false => in_turn::land(lake, lake, &commits, at(1)).await.unwrap(),
+            true => landing::land(lake, lake, &commits, at(1), Refused::Over).await.unwrap(),
+            false => in_turn::land(lake, lake, &commits, at(1), Refused::Over).await.unwrap(),
         };
         let CommitOutcome::Committed(tables) = outcome else { panic!("{outcome:?}") };
         assert_eq!(tables.len(), 2);
@@ -93,9 +94,9 @@ async fn the_last_table_speaks_for_those_before_it() {
     let lake = &fixture.lake;
     make(lake).await;
     let commits = batch(lake, 1, 0).await;
-    let landed = landing::land(lake, lake, &commits[1..], at(0)).await.unwrap();
+    let landed = landing::land(lake, lake, &commits[1..], at(0), Refused::Over).await.unwrap();
     assert!(matches!(landed, CommitOutcome::Committed(_)), "{landed:?}");
-    let outcome = in_turn::land(lake, lake, &commits, at(1)).await.unwrap();
+    let outcome = in_turn::land(lake, lake, &commits, at(1), Refused::Over).await.unwrap();
     assert!(matches!(outcome, CommitOutcome::AlreadyCommitted(_)), "{outcome:?}");
     assert_eq!(states(lake).await[0], (vec![], None), "its letters were there, and have been expired since");
 }
@@ -109,7 +110,7 @@ async fn what_can_be_known_before_is_refused_before_the_first_table_changes() {
     committed(lake.commit(vec![rival], at(0)).await.unwrap());
     let files = objects(lake, ".parquet").await;
     let commits = batch(lake, 2, 0).await;
-    let outcome = in_turn::land(lake, lake, &commits, at(1)).await.unwrap();
+    let outcome = in_turn::land(lake, lake, &commits, at(1), Refused::Over).await.unwrap();
     assert!(
         matches!(&outcome, CommitOutcome::Fenced { table, .. } if *table == name("orders")),
         "{outcome:?}"
@@ -128,7 +129,7 @@ async fn a_race_between_tables_leaves_each_of_them_exact() {
     let commits = batch(lake, 2, 0).await;
     let faults = [elsewhere(lake, 9).await, Fault::Overtaken(vec![rival])];
     let faulty = Faulty::new(lake, faults);
-    let outcome = in_turn::land(&faulty, lake, &commits, at(1)).await.unwrap();
+    let outcome = in_turn::land(&faulty, lake, &commits, at(1), Refused::Over).await.unwrap();
     assert!(
         matches!(&outcome, CommitOutcome::Fenced { table, .. } if *table == name("orders")),
         "{outcome:?}"
