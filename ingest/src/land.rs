@@ -253,7 +253,7 @@ impl Lander {
         let parts = self.parts(&seal);
         let tables = parts.iter().map(|(table, _)| *table).collect();
         let held = epoch.writers.values().map(TableWriter::buffered_bytes).sum::<usize>()
-            + epoch.keyed.values().map(Buffer::memory).sum::<usize>();
+            + epoch.keyed.values().map(|it| it.memory_of_commit(&self.settings.writer)).sum::<usize>();
         self.pending = Some(Pending { seal, token: epoch.token, began: Instant::now(), tables, held });
         let Epoch { token, writers, keyed, .. } = epoch;
         let settings = Arc::clone(&self.settings);

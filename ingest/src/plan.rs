@@ -210,10 +210,10 @@ fn wanted_fields(routes: &[RoutePlan], by_type: bool) -> SchemaRef {
             Some(known) => *known = Field::new(&column.name, DataType::Null, true),
         }
     }
-    let said_by = routes.iter().filter_map(|route| route.upsert.as_ref()).map(|it| it.changes.field());
+    let said_by = routes.iter().filter_map(|route| route.upsert.as_ref()).flat_map(|it| it.changes.fields());
     for name in said_by {
         if !fields.iter().any(|field| field.name() == name) {
-            fields.push(Field::new(name, DataType::Utf8, true));
+            fields.push(Field::new(*name, DataType::Utf8, true));
         }
     }
     if (by_type || fields.is_empty()) && !fields.iter().any(|field| field.name() == EVENT_TYPE) {
@@ -228,8 +228,8 @@ fn others(fields: &Schema, routes: &[RoutePlan]) -> Option<Vec<bool>> {
     caring().next()?;
     let unknown = |field: &FieldRef| {
         let says = |route: &RoutePlan| {
-            let name = route.upsert.as_ref().map(|upsert| upsert.changes.field());
-            name == Some(field.name().as_str())
+            let names = route.upsert.as_ref().map(|upsert| upsert.changes.fields());
+            names.is_some_and(|names| names.contains(&field.name().as_str()))
         };
         caring().any(|route| route.known.find(field.name()).is_none() && !says(route))
     };

@@ -176,7 +176,10 @@ fn land(
     rejects: &mut Vec<Reject>,
 ) -> Result<RecordBatch, ArrowError> {
     let mut bad = unknown.faults(route.policy, &share.messages);
-    bad.extend(deletions.iter().flat_map(|deletions| deletions.faults.iter().cloned()));
+    if let Some(deletions) = &deletions {
+        bad.retain(|row, _| !deletions.rows.value(*row as usize)); // Of what is deleted only the key matters.
+        bad.extend(deletions.faults.iter().cloned());
+    }
     let spared = |row: usize, column: &str| deletions.as_ref().is_some_and(|all| all.spares(row, column));
     let types = if topic.by_type { Some(event_types(&share.batch)?) } else { None };
     let mut columns = Vec::with_capacity(route.columns.len() + 4);

@@ -22,12 +22,15 @@
 
 mod buffer;
 mod find;
+mod groups;
 mod keys;
 mod land;
+mod latest;
 mod operation;
 mod payload;
 mod positions;
 mod stage;
+mod wanted;
 
 pub(crate) use self::buffer::Buffer;
 pub(crate) use self::land::{Keyed, land};

@@ -4,7 +4,8 @@
     upserts.py judge DATA BROKERS EVENTS ENVELOPES         reads the topics and the tables bronze.EVENTS, bronze.ENVELOPES
 
 EVENTS holds events with the field `op`, ENVELOPES Debezium's. Messages are keyed, so the messages of one key are in one
-partition. PyIceberg and DuckDB must both see the rows of the map, and no delete in the table may be by value.
+partition. PyIceberg and DuckDB must both see the rows of the map, no snapshot may have a key twice, and no delete in the
+table may be by value.
 """
 
 import json
@@ -85,12 +86,19 @@ def judge(data, brokers, *topics):
         checks.check(f"{topic}: DuckDB sees them too", found == wanted, difference(wanted, found))
         kinds = {file["content"] for file in table.inspect.files().to_pylist()}
         checks.check(f"{topic}: no delete is by value", 2 not in kinds, kinds)
+        doubled = [at.snapshot_id for at in table.snapshots() if not is_unique(table, at.snapshot_id)]
+        checks.check(f"{topic}: no snapshot has a key twice ({len(table.snapshots())})", not doubled, doubled)
         snapshots = [dict(snapshot.summary.additional_properties) for snapshot in table.snapshots()]
         deleted = sum(int(summary.get("added-position-deletes", 0)) for summary in snapshots)
         checks.check(f"{topic}: rows were deleted by position", deleted > 0, snapshots)
     letters = catalog.load_table("bronze.dead_letters").scan().to_arrow().num_rows
     checks.check("nothing is a dead letter", letters == 0, letters)
     checks.finish()
+
+
+def is_unique(table, snapshot):
+    keys = table.scan(snapshot_id=snapshot, selected_fields=("id",)).to_arrow().column("id")
+    return len(keys) == len(keys.unique())
 
 
 def difference(wanted, found):

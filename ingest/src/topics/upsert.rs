@@ -5,6 +5,8 @@ use crate::topics::Format;
 
 /// The `op` of a Debezium envelope as a field of the flat event, and of events that Debezium itself made flat.
 pub(crate) const FLAT_OP: &str = "__op";
+/// What such flat events may say instead: whether the row is deleted.
+const FLAT_DELETED: &str = "__deleted";
 
 /// How the events of a route change rows of its table.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,7 +23,8 @@ pub struct Upsert {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Changes {
     /// Nowhere: every event is the row as it is from now on, and a message without payload deletes it. Where an event
-    /// has a field `__op`, it counts as with [`Changes::Op`].
+    /// has the fields that Debezium adds when it makes its envelopes flat, they count: `__op` as with [`Changes::Op`],
+    /// and `__deleted`.
     #[default]
     Upsert,
     /// In its field `op`.
@@ -31,11 +34,12 @@ pub enum Changes {
 }
 
 impl Changes {
-    /// The field that says it.
-    pub(crate) fn field(self) -> &'static str {
+    /// The fields that say it; the first one is enough.
+    pub(crate) fn fields(self) -> &'static [&'static str] {
         match self {
-            Self::Op => "op",
-            Self::Upsert | Self::Debezium => FLAT_OP,
+            Self::Op => &["op"],
+            Self::Debezium => &[FLAT_OP],
+            Self::Upsert => &[FLAT_OP, FLAT_DELETED],
         }
     }
 }

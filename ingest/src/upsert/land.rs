@@ -10,8 +10,8 @@ use std::sync::Arc;
 use sluice_catalog::{Commit, CommitOutcome, Lake, Operation, WriterSettings};
 
 use super::buffer::Buffer;
-use super::find::Wanted;
 use super::stage::stage;
+use super::wanted::Wanted;
 use crate::error::{Error, Result};
 use crate::pipeline::{new_token, now};
 use crate::plan::Plan;

@@ -6,6 +6,8 @@
 //! | `d`, `delete` | is gone |
 //! | anything else | stays; the event is a dead letter |
 //!
+//! Flat events of Debezium may say `__deleted` instead.
+//!
 //! Deletes travel with the rows, in a column of their own that ends where rows are buffered.
 
 use std::sync::Arc;
@@ -34,32 +36,33 @@ pub(crate) struct Deletions<'a> {
 }
 
 impl<'a> Deletions<'a> {
-    /// Reads the operations, and takes their field out of the share when it is no column.
+    /// Reads the operations, and takes their fields out of the share when they are no columns.
     pub(crate) fn take(route: &'a RoutePlan, share: &mut Share) -> Result<Option<Self>, ArrowError> {
         let Some(upsert) = &route.upsert else { return Ok(None) };
-        let field = upsert.changes.field();
-        let schema = share.batch.schema();
-        let at = schema.index_of(field).ok();
-        let column = match at {
-            Some(at) => Some(fit::column(share.batch.column(at), &DataType::Utf8)?.0),
-            None => None,
-        };
+        let said = |name: &str| share.batch.column_by_name(name).map(|it| fit::column(it, &DataType::Utf8));
+        let field = upsert.changes.fields().first().copied().unwrap_or_default();
+        let operations = said(field).transpose()?.map(|(column, _)| column);
+        let flags = upsert.changes.fields().iter().skip(1).find_map(|name| said(name)).transpose()?;
+        let flags = flags.map(|(column, _)| column);
         let mut faults = Vec::new();
         let rows = share.messages.iter().zip(0..).map(|(&message, row)| {
-            let texts = column.as_ref().map(|column| column.as_string::<i32>());
-            let text =
-                texts.filter(|texts| texts.is_valid(row as usize)).map(|texts| texts.value(row as usize));
-            match deletes(text, upsert.changes) {
+            if text(flags.as_ref(), row).is_some_and(|flag| flag.eq_ignore_ascii_case("true")) {
+                return Some(true);
+            }
+            match deletes(text(operations.as_ref(), row), upsert.changes) {
                 Ok(deletes) => Some(deletes),
                 Err((cause, text)) => {
-                    faults.push((row, Reject::new(message, cause, format!("field `{field}`: {text}"))));
+                    let reject = Reject::new(message, cause, format!("field `{field}`: {text}"));
+                    faults.push((row as u32, reject));
                     Some(false)
                 }
             }
         });
         let rows = rows.collect();
-        if let Some(at) = at.filter(|_| route.known.find(field).is_none()) {
-            share.batch.remove_column(at);
+        for name in upsert.changes.fields().iter().filter(|name| route.known.find(name).is_none()) {
+            if let Ok(at) = share.batch.schema().index_of(name) {
+                share.batch.remove_column(at);
+            }
         }
         Ok(Some(Self { upsert, rows, faults }))
     }
@@ -68,6 +71,11 @@ impl<'a> Deletions<'a> {
     pub(crate) fn spares(&self, row: usize, column: &str) -> bool {
         self.rows.value(row) && !self.upsert.key.iter().any(|key| key == column)
     }
+}
+
+fn text(column: Option<&ArrayRef>, row: usize) -> Option<&str> {
+    let texts = column?.as_string::<i32>();
+    texts.is_valid(row).then(|| texts.value(row))
 }
 
 fn deletes(text: Option<&str>, changes: Changes) -> Result<bool, (Cause, String)> {

@@ -55,7 +55,7 @@ impl Payloads {
         }
         for (message, key) in by_key.iter().zip(self.keys.read(raw, &by_key)?) {
             if let Some(key) = key {
-                let event = event(self.upsert.changes.field(), &self.upsert.key, &key);
+                let event = event(self.upsert.changes, &self.upsert.key, &key);
                 payloads[*message] = Some(Cow::Owned(event));
             }
         }
@@ -69,12 +69,14 @@ impl Payloads {
 }
 
 /// The delete of a key as a flat event.
-fn event(field: &str, names: &[String], values: &[String]) -> Vec<u8> {
+fn event(changes: Changes, names: &[String], values: &[String]) -> Vec<u8> {
     let mut object = serde_json::Map::new();
     for (name, value) in names.iter().zip(values) {
         object.insert(name.clone(), value.as_str().into());
     }
-    object.insert(field.to_owned(), "d".into());
+    if let Some(field) = changes.fields().first() {
+        object.insert((*field).to_owned(), "d".into());
+    }
     serde_json::Value::Object(object).to_string().into_bytes()
 }
 

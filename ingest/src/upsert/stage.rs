@@ -1,15 +1,20 @@
 //! The events of a commit on one state of the table: files to be added, and rows of others that go.
+//!
+//! A data file has one delete file of its own at most: the next one holds what it held and takes its place. So readers
+//! open few delete files, however many commits there were. Deletes that other writers put into files of several data files
+//! stay beside it.
 
 use std::sync::Arc;
 
 use arrow::compute::filter_record_batch;
 use sluice_catalog::{
-    Bounds, DeleteWriter, Lake, Operation, RowChanges, Scope, StagedFiles, TableSnapshot, TableWriter,
-    WriterSettings,
+    Bounds, DeleteWriter, Lake, LiveFile, Operation, PositionDeletes, RowChanges, Scope, StagedFiles,
+    TableSnapshot, TableWriter, WriterSettings,
 };
 use uuid::Uuid;
 
-use super::find::{Found, Wanted, find};
+use super::find::{Found, find};
+use super::wanted::Wanted;
 use crate::error::{Error, Result};
 use crate::evolve::{has_columns, refit};
 
@@ -26,15 +31,17 @@ pub(super) async fn stage(
         return Err(Error::Grow { table: table.name().clone() });
     }
     let found = find(lake, table, wanted).await?;
-    let mut deletes = DeleteWriter::new(lake, table, name);
-    for (file, positions) in &found.positions {
-        deletes.delete(file, positions.iter().copied())?;
+    let mut deletes = DeleteWriter::new(lake, table, name).by_file();
+    let mut replaced = found.whole.clone();
+    for target in &found.targets {
+        deletes.delete(&target.file, &target.positions)?;
+        replaced.extend(own_deletes(&target.file));
     }
     let files = write(lake, table, wanted, &found, writer, name).await?;
-    if files.is_none() && found.positions.is_empty() && found.whole.is_empty() {
+    if files.is_none() && found.targets.is_empty() && found.whole.is_empty() {
         return Ok(None);
     }
-    let deletes = match found.positions.is_empty() {
+    let deletes = match found.targets.is_empty() {
         true => None,
         false => match deletes.finish().await {
             Ok(deletes) => Some(deletes),
@@ -50,18 +57,27 @@ pub(super) async fn stage(
         table = %table.name(),
         keys = wanted.buffer.latest.len(),
         added = files.as_ref().map_or(0, StagedFiles::row_count),
-        deleted = deletes.as_ref().map_or(0, sluice_catalog::StagedDeletes::row_count),
+        files_with_deletes = found.targets.len(),
         files_gone = found.whole.len(),
         "rows change by key"
     );
     let concerned = Arc::clone(wanted);
     let changes = RowChanges {
         read_snapshot: table.snapshot_id(),
-        replaced: found.whole,
+        replaced,
         deletes,
         scope: Scope::matching(move |file, _| concerned.may_be_in(|id| Bounds::of(file, id))),
     };
     Ok(Some((Operation::ChangeRows(changes), files)))
+}
+
+/// The delete files that name this data file alone.
+fn own_deletes(file: &LiveFile) -> Vec<LiveFile> {
+    let (data, deletes) = file.parts();
+    let PositionDeletes::Files(files) = &deletes.positions else { return Vec::new() };
+    let own = files.iter().filter(|it| it.only_target().as_deref() == Some(data.file_path()));
+    let own = own.map(|it| LiveFile::new(it.data_file.clone(), it.partition_spec_id, it.sequence_number));
+    own.collect()
 }
 
 /// Writes the rows that the events leave; `None` when there are none.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use arrow::array::AsArray;
+use arrow::array::{Array, AsArray};
 use arrow::datatypes::Int64Type;
 use arrow::record_batch::RecordBatch;
 use object_store::ObjectStoreExt;
@@ -17,7 +17,7 @@ use crate::budget::Budget;
 use crate::evolve::Plans;
 use crate::fixtures;
 use crate::kafka::KafkaSettings;
-use crate::land::{Landed, Lander, Landing};
+use crate::land::{Landed, Lander, Landing, Outcome};
 use crate::pipeline::{IngestSettings, new_token, now, tables};
 use crate::plan::Plan;
 use crate::rows::Rows;
@@ -129,11 +129,11 @@ impl World {
         rows
     }
 
-    /// Puts all live rows into one file.
-    pub(super) async fn compact(&self) {
+    /// Puts all live rows into one file, unless somebody changes them meanwhile: says whether it did.
+    pub(super) async fn compact(&self) -> bool {
         let table = self.table().await;
         let (files, token) = (table.files().await.unwrap(), new_token());
-        let Some(read_snapshot) = table.snapshot_id() else { return };
+        let Some(read_snapshot) = table.snapshot_id() else { return true };
         let mut writer = TableWriter::new(&self.lake, &table, token, WriterSettings::default()).unwrap();
         for file in &files {
             for rows in self.live(file).await {
@@ -143,8 +143,35 @@ impl World {
         let rewrite = Rewrite { read_snapshot, inputs: files };
         let mut commit = Commit::new(table.name().clone(), Operation::Rewrite(rewrite), token);
         commit.files = Some(writer.finish().await.unwrap());
-        let outcome = self.lake.commit(vec![commit], now()).await.unwrap();
-        assert!(matches!(outcome, CommitOutcome::Committed(_)), "{outcome:?}");
+        match self.lake.commit(vec![commit], now()).await.unwrap() {
+            CommitOutcome::Committed(_) => true,
+            CommitOutcome::Conflicted { .. } => false,
+            outcome => panic!("{outcome:?}"),
+        }
+    }
+
+    /// The texts of a column of the table by `id`.
+    pub(super) async fn texts(&self, column: &str) -> BTreeMap<i64, Option<String>> {
+        let mut texts = BTreeMap::new();
+        for file in self.table().await.files().await.unwrap() {
+            for row in self.live(&file).await {
+                let id = row.column_by_name("id").unwrap().as_primitive::<Int64Type>().value(0);
+                let text = row.column_by_name(column).map(|it| it.as_string::<i32>().clone());
+                texts.insert(id, text.filter(|it| it.is_valid(0)).map(|it| it.value(0).to_owned()));
+            }
+        }
+        texts
+    }
+
+    /// An append of one dead letter.
+    pub(super) async fn letter(&self, token: uuid::Uuid) -> Commit {
+        let routed = self.worker().await.routed(0, 50, &[(None, Some("no event".to_owned()))]).await;
+        let table = self.lake.load(&fixtures::name("bronze.dead_letters")).await.unwrap();
+        let mut writer = TableWriter::new(&self.lake, &table, token, WriterSettings::default()).unwrap();
+        writer.write(routed.tables[0].1.clone()).await.unwrap();
+        let mut commit = Commit::new(table.name().clone(), Operation::Append, token);
+        commit.files = Some(writer.finish().await.unwrap());
+        commit
     }
 
     pub(super) async fn dead_letters(&self) -> Vec<String> {
@@ -183,6 +210,12 @@ impl Worker {
     }
 
     pub(super) async fn commit(&mut self, batches: u64, ranges: &[(i32, i64, i64)]) -> Landed {
+        let outcome = self.outcome(batches, ranges).await;
+        self.lander.committed(outcome).unwrap()
+    }
+
+    /// A commit of which this worker does not hear.
+    pub(super) async fn outcome(&mut self, batches: u64, ranges: &[(i32, i64, i64)]) -> Outcome {
         let mut seal = Seal { epoch: self.epoch, batches, messages: 0, ranges: BTreeMap::new() };
         for &(partition, start, end) in ranges {
             seal.messages += (end - start) as u64;
@@ -191,8 +224,7 @@ impl Worker {
         }
         self.epoch += 1;
         self.lander.seal(seal);
-        let outcome = self.lander.next_commit().unwrap().expect("a whole epoch").await;
-        self.lander.committed(outcome).unwrap()
+        self.lander.next_commit().unwrap().expect("a whole epoch").await
     }
 }
 
