@@ -129,7 +129,8 @@ impl DeleteWriter {
             }
         }
         let (lake, table, token) = (&self.lake, &self.table, self.token);
-        let writes = groups.iter().enumerate().map(|(number, group)| write(lake, table, token, number, group));
+        let writes =
+            groups.iter().enumerate().map(|(number, group)| write(lake, table, token, number, group));
         let writes: Vec<_> = writes.collect();
         let written: Vec<_> = stream::iter(writes).buffered(FILES_AT_ONCE).collect().await;
         let table_uuid = self.table.metadata().uuid();

@@ -45,3 +45,6 @@ pub(super) fn row_groups(
     let ranges = groups.iter().map(|group| ranges[*group].clone()).collect();
     (groups, ranges)
 }
+
+#[cfg(test)]
+mod tests;

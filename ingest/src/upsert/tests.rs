@@ -2,7 +2,7 @@
 
 mod random;
 mod tables;
-mod world;
+pub(super) mod world;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,9 +16,10 @@ use crate::land::Landed;
 use crate::pipeline::{new_token, now};
 use crate::topics::Topics;
 
-const OPS: &str = "key: [id]\nchanges: op\ncolumns: {id: long, v: long, note: string}\nrequired: [v]";
+pub(super) const OPS: &str =
+    "key: [id]\nchanges: op\ncolumns: {id: long, v: long, note: string}\nrequired: [v]";
 
-fn message(payload: &str) -> Message {
+pub(super) fn message(payload: &str) -> Message {
     (None, Some(payload.to_owned()))
 }
 
@@ -46,7 +47,7 @@ async fn staged(world: &World, table: &TableSnapshot, wanted: &Arc<Wanted>, toke
 }
 
 /// Messages of partition 0, ready to be looked for.
-async fn wanted(world: &World, start: i64, messages: &[Message]) -> Arc<Wanted> {
+pub(super) async fn wanted(world: &World, start: i64, messages: &[Message]) -> Arc<Wanted> {
     let worker = world.worker().await;
     let routed = worker.routed(0, start, messages).await;
     let upsert = world.plan.tables[1].upsert.clone().unwrap();

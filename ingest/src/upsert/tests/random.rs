@@ -51,7 +51,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => Just(Step::Kill),
         1 => Just(Step::Compact),
     ];
-    prop::collection::vec(step, 1..60)
+    prop::collection::vec(step, 1..50)
 }
 
 /// What a producer writes for it; `None` for what is no event.
@@ -80,7 +80,8 @@ impl Run {
         match step {
             Step::Commit(how) => self.commit(how).await,
             Step::Kill => {
-                write(&mut self.worker, &self.open()).await;
+                let open = self.open();
+                write(&mut self.worker, &open).await;
                 self.worker.lander.abort().await;
                 self.worker = self.world.worker().await;
             }
@@ -181,7 +182,8 @@ async fn run(steps: Vec<Step>) {
     let dir = tempfile::tempdir().unwrap();
     let world = World::new(dir.path(), OPS).await;
     let worker = world.worker().await;
-    let mut run = Run { world, worker, logs: Default::default(), done: [0; PARTITIONS], model: BTreeMap::new() };
+    let mut run =
+        Run { world, worker, logs: Default::default(), done: [0; PARTITIONS], model: BTreeMap::new() };
     for step in steps.into_iter().chain([Step::Commit(How::Alone)]) {
         run.step(step).await;
     }
@@ -189,7 +191,7 @@ async fn run(steps: Vec<Step>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(ProptestConfig::with_cases(6))]
     #[test]
     fn random_changes_through_faults_are_those_of_a_map(steps in steps()) {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();

@@ -8,6 +8,7 @@ use sluice_catalog::{
 
 use super::world::{Message, World, land};
 use super::{OPS, message, staged, wanted};
+use crate::land::Landed;
 use crate::pipeline::{new_token, now};
 
 async fn files(world: &World) -> Vec<LiveFile> {
@@ -37,7 +38,8 @@ async fn a_data_file_has_one_delete_file_however_many_commits_there_were() {
         let old = files.iter().find(|file| file.parts().0.file_path() == first).unwrap();
         assert_eq!(delete_files(old), 1, "after {round} commits");
     }
-    let expected: BTreeMap<i64, i64> = [0, 1, 2, 3, 4, 5, 6, 7, 0].into_iter().zip(0..).map(|(v, id)| (id, v)).collect();
+    let expected: BTreeMap<i64, i64> =
+        [0, 1, 2, 3, 4, 5, 6, 7, 0].into_iter().zip(0..).map(|(v, id)| (id, v)).collect();
     assert_eq!(world.rows().await, expected);
     land(&world, &[put(0, 1), put(8, 1)]).await;
     let files = files(&world).await;
@@ -103,15 +105,15 @@ async fn what_others_land_in_the_same_commit_survives_a_conflict() {
     let token = new_token();
     let stale = staged(&world, &world.table().await, &wanted, token).await;
     assert!(world.compact().await);
-    let letter = world.letter(token).await;
-    let outcome = world.lake.try_commit(&[letter.clone(), stale], now()).await.unwrap();
+    let commits = [world.letter(token).await, stale];
+    let outcome = world.lake.try_commit(&commits, now()).await.unwrap();
     assert!(matches!(outcome, CommitOutcome::Conflicted { .. }), "{outcome:?}");
-    let outcome = world.lake.commit(vec![letter], now()).await.unwrap();
+    let outcome = world.lake.commit(commits.into_iter().take(1).collect(), now()).await.unwrap();
     assert!(matches!(outcome, CommitOutcome::Committed(_)), "{outcome:?}");
-    assert_eq!(world.dead_letters().await, ["malformed"]);
+    assert_eq!(world.dead_letters().await, ["not_an_object"]);
     let landed = worker.commit(1, &[(0, 2, 4)]).await;
-    assert!(matches!(landed, crate::land::Landed::Done(_)), "{landed:?}");
-    assert_eq!(world.dead_letters().await, ["malformed", "malformed"]);
+    assert!(matches!(landed, Landed::Done(_)), "{landed:?}");
+    assert_eq!(world.dead_letters().await, ["not_an_object", "not_an_object"]);
     assert_eq!(world.rows().await, BTreeMap::from([(1, 5), (2, 2)]));
 }
 
@@ -177,6 +179,22 @@ async fn an_event_without_a_value_to_order_by_takes_over_also_when_it_comes_firs
     worker.write(0, 3, &[put(1, 3)]).await;
     worker.write(0, 1, &[put(1, 20)]).await;
     worker.write(0, 2, &[(Some("1".to_owned()), None)]).await;
-    assert!(matches!(worker.commit(3, &[(0, 1, 4)]).await, crate::land::Landed::Done(_)));
+    assert!(matches!(worker.commit(3, &[(0, 1, 4)]).await, Landed::Done(_)));
     assert_eq!(world.rows().await, BTreeMap::from([(1, 3)]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_workers_that_write_one_key_at_the_same_time_leave_one_row() {
+    let dir = tempfile::tempdir().unwrap();
+    let route = "key: [id]\nchanges: op\norder_by: v\ncolumns: {id: long, v: long}";
+    let world = World::new(dir.path(), route).await;
+    for round in 0..6 {
+        let (mut one, mut two) = (world.worker().await, world.worker().await);
+        one.write(0, round, &[put(1, round * 2)]).await;
+        two.write(1, round, &[put(1, round * 2 + 1)]).await;
+        let (ones, twos) = ([(0, round, round + 1)], [(1, round, round + 1)]);
+        let (one, two) = tokio::join!(one.commit(1, &ones), two.commit(1, &twos));
+        assert!(matches!(one, Landed::Done(_)) && matches!(two, Landed::Done(_)), "{one:?} {two:?}");
+        assert_eq!(world.rows().await.get(&1), Some(&(round * 2 + 1)));
+    }
 }

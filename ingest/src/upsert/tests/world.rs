@@ -27,28 +27,28 @@ use crate::source::start::Start;
 use crate::topics::Topics;
 
 /// A message: its key and its payload.
-pub(super) type Message = (Option<String>, Option<String>);
+pub(in crate::upsert) type Message = (Option<String>, Option<String>);
 
 fn topics(route: &str) -> Topics {
     let route = route.lines().map(|line| format!("        {line}\n")).collect::<String>();
     Topics::parse(&format!("topics:\n  - name: t\n    routes:\n      - table: bronze.t\n{route}")).unwrap()
 }
 
-pub(super) struct World {
-    pub(super) lake: Lake,
-    pub(super) plan: Arc<Plan>,
+pub(in crate::upsert) struct World {
+    pub(in crate::upsert) lake: Lake,
+    pub(in crate::upsert) plan: Arc<Plan>,
     settings: Arc<IngestSettings>,
 }
 
 /// One session: what it has not committed is lost with it.
-pub(super) struct Worker {
-    pub(super) lander: Lander,
+pub(in crate::upsert) struct Worker {
+    pub(in crate::upsert) lander: Lander,
     plans: Arc<Plans>,
     epoch: u64,
 }
 
 impl World {
-    pub(super) async fn new(dir: &std::path::Path, route: &str) -> Self {
+    pub(in crate::upsert) async fn new(dir: &std::path::Path, route: &str) -> Self {
         let lake = fixtures::lake(dir).await;
         let settings = Arc::new(IngestSettings::new(KafkaSettings::new("none"), topics(route).topics));
         let plan = Arc::new(Plan::new(&settings.topics, settings.dead_letters.clone()).unwrap());
@@ -56,7 +56,7 @@ impl World {
         Self { lake, plan, settings }
     }
 
-    pub(super) async fn worker(&self) -> Worker {
+    pub(in crate::upsert) async fn worker(&self) -> Worker {
         let snapshots = tables::load(&self.lake, &self.plan).await.unwrap();
         let schemas: Vec<_> = snapshots.iter().map(TableSnapshot::schema).collect();
         let plan = Arc::new(self.plan.adopted(schemas.iter().map(AsRef::as_ref)));
@@ -76,7 +76,7 @@ impl World {
         Worker { lander, plans, epoch: 1 }
     }
 
-    pub(super) async fn table(&self) -> TableSnapshot {
+    pub(in crate::upsert) async fn table(&self) -> TableSnapshot {
         self.lake.load(&fixtures::name("bronze.t")).await.unwrap()
     }
 
@@ -117,7 +117,7 @@ impl World {
     }
 
     /// `v` by `id`; panics when a key has two rows.
-    pub(super) async fn rows(&self) -> BTreeMap<i64, i64> {
+    pub(in crate::upsert) async fn rows(&self) -> BTreeMap<i64, i64> {
         let mut rows = BTreeMap::new();
         for file in self.table().await.files().await.unwrap() {
             for row in self.live(&file).await {
@@ -130,7 +130,7 @@ impl World {
     }
 
     /// Puts all live rows into one file, unless somebody changes them meanwhile: says whether it did.
-    pub(super) async fn compact(&self) -> bool {
+    pub(in crate::upsert) async fn compact(&self) -> bool {
         let table = self.table().await;
         let (files, token) = (table.files().await.unwrap(), new_token());
         let Some(read_snapshot) = table.snapshot_id() else { return true };
@@ -151,7 +151,7 @@ impl World {
     }
 
     /// The texts of a column of the table by `id`.
-    pub(super) async fn texts(&self, column: &str) -> BTreeMap<i64, Option<String>> {
+    pub(in crate::upsert) async fn texts(&self, column: &str) -> BTreeMap<i64, Option<String>> {
         let mut texts = BTreeMap::new();
         for file in self.table().await.files().await.unwrap() {
             for row in self.live(&file).await {
@@ -164,7 +164,7 @@ impl World {
     }
 
     /// An append of one dead letter.
-    pub(super) async fn letter(&self, token: uuid::Uuid) -> Commit {
+    pub(in crate::upsert) async fn letter(&self, token: uuid::Uuid) -> Commit {
         let routed = self.worker().await.routed(0, 50, &[(None, Some("no event".to_owned()))]).await;
         let table = self.lake.load(&fixtures::name("bronze.dead_letters")).await.unwrap();
         let mut writer = TableWriter::new(&self.lake, &table, token, WriterSettings::default()).unwrap();
@@ -174,7 +174,7 @@ impl World {
         commit
     }
 
-    pub(super) async fn dead_letters(&self) -> Vec<String> {
+    pub(in crate::upsert) async fn dead_letters(&self) -> Vec<String> {
         let mut causes = Vec::new();
         for batch in fixtures::rows(&self.lake, "bronze.dead_letters").await {
             let cause = batch.column_by_name("cause").unwrap().as_string::<i32>().clone();
@@ -185,7 +185,7 @@ impl World {
 }
 
 impl Worker {
-    pub(super) async fn routed(
+    pub(in crate::upsert) async fn routed(
         &self,
         partition: i32,
         start: i64,
@@ -201,7 +201,7 @@ impl Worker {
         tokio::task::spawn_blocking(work).await.unwrap()
     }
 
-    pub(super) async fn write(&mut self, partition: i32, start: i64, messages: &[Message]) {
+    pub(in crate::upsert) async fn write(&mut self, partition: i32, start: i64, messages: &[Message]) {
         let routed = self.routed(partition, start, messages).await;
         let reservation = Budget::new(1 << 30).reserve(1);
         let (topic, epoch, first_offset) = (0, self.epoch, start);
@@ -209,13 +209,13 @@ impl Worker {
         self.lander.write(landing).await.unwrap();
     }
 
-    pub(super) async fn commit(&mut self, batches: u64, ranges: &[(i32, i64, i64)]) -> Landed {
+    pub(in crate::upsert) async fn commit(&mut self, batches: u64, ranges: &[(i32, i64, i64)]) -> Landed {
         let outcome = self.outcome(batches, ranges).await;
         self.lander.committed(outcome).unwrap()
     }
 
     /// A commit of which this worker does not hear.
-    pub(super) async fn outcome(&mut self, batches: u64, ranges: &[(i32, i64, i64)]) -> Outcome {
+    pub(in crate::upsert) async fn outcome(&mut self, batches: u64, ranges: &[(i32, i64, i64)]) -> Outcome {
         let mut seal = Seal { epoch: self.epoch, batches, messages: 0, ranges: BTreeMap::new() };
         for &(partition, start, end) in ranges {
             seal.messages += (end - start) as u64;
@@ -229,7 +229,7 @@ impl Worker {
 }
 
 /// All messages of partition 0 in one commit.
-pub(super) async fn land(world: &World, messages: &[Message]) {
+pub(in crate::upsert) async fn land(world: &World, messages: &[Message]) {
     let mut worker = world.worker().await;
     let start =
         world.table().await.offsets("t").unwrap().and_then(|it| it.next.get(&0).copied()).unwrap_or(0);
