@@ -140,3 +140,43 @@ async fn a_race_between_tables_leaves_each_of_them_exact() {
     let left = objects(lake, ".parquet").await;
     assert!(!left.iter().any(|path| ours.ends_with(path.as_str())), "{ours} is not in use: {left:?}");
 }
+
+/// The orders of batch 2 as changes of rows, computed for the state as it is.
+async fn changing(lake: &Lake, files_of: u128) -> Commit {
+    let state = lake.load(&name("orders")).await.unwrap();
+    let files = staged(lake, &state, token(files_of), 0..8).await;
+    let (read_snapshot, scope) = (state.snapshot_id(), Scope::Table);
+    let changes = RowChanges { read_snapshot, replaced: Vec::new(), deletes: None, scope };
+    let (operation, offsets) = (Operation::ChangeRows(changes), vec![range(0, 10)]);
+    Commit { operation, offsets, ..append("orders", files, token(2)) }
+}
+
+#[tokio::test]
+async fn changes_of_rows_that_conflict_come_again_behind_tables_that_have_theirs() {
+    let fixture = lake().await;
+    let lake = &fixture.lake;
+    make(lake).await;
+    let state = lake.load(&name("orders")).await.unwrap();
+    let rival = append("orders", staged(lake, &state, token(7), 50..52).await, token(7));
+    let mut commits = batch(lake, 2, 0).await;
+    commits[1] = changing(lake, 3).await;
+    let faults = [elsewhere(lake, 9).await, Fault::Overtaken(vec![rival])];
+    let faulty = Faulty::new(lake, faults);
+    let outcome = in_turn::land(&faulty, lake, &commits, at(1), Refused::MayComeAgain).await.unwrap();
+    assert!(
+        matches!(&outcome, CommitOutcome::Conflicted { table, .. } if *table == name("orders")),
+        "{outcome:?}"
+    );
+    assert_eq!(states(lake).await, [(vec![8, 9], Some(10)), (vec![50, 51], None)]);
+    let stale = commits[1].files.as_ref().unwrap().files[0].file_path().to_owned();
+    let left = objects(lake, ".parquet").await;
+    assert!(!left.iter().any(|path| stale.ends_with(path.as_str())), "{stale} is computed again: {left:?}");
+
+    commits[1] = changing(lake, 4).await;
+    let outcome = in_turn::land(lake, lake, &commits, at(2), Refused::MayComeAgain).await.unwrap();
+    assert!(matches!(outcome, CommitOutcome::Committed(_)), "{outcome:?}");
+    let orders = (0..8).chain(50..52).collect();
+    assert_eq!(states(lake).await, [(vec![8, 9], Some(10)), (orders, Some(10))]);
+    let outcome = in_turn::land(lake, lake, &commits, at(3), Refused::Over).await.unwrap();
+    assert!(matches!(outcome, CommitOutcome::AlreadyCommitted(_)), "{outcome:?}");
+}
