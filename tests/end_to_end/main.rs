@@ -41,4 +41,5 @@ mod registered;
 mod rest_client;
 mod sluice;
 mod upserts;
+mod sync;
 mod wire;
