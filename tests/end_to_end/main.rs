@@ -40,6 +40,6 @@ mod places;
 mod registered;
 mod rest_client;
 mod sluice;
-mod upserts;
 mod sync;
+mod upserts;
 mod wire;
