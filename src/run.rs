@@ -37,7 +37,8 @@ pub(crate) async fn run(args: RunArgs, mut config: Config) -> Result<ExitCode, F
     let counters = Arc::new(Progress::default());
     let shown = Arc::clone(&counters);
     let line = progress::show(stop.clone(), move |elapsed| ingest::progress_line(&shown, elapsed));
-    let landing = sluice_ingest::run(engine.lake().clone(), settings, counters, stop.clone());
+    let settings = || ingest::settings(&config.reloaded()?, &[]);
+    let landing = sluice_ingest::run_with_pauses(engine.lake().clone(), settings, counters, stop.clone());
     let ((), (), (), ingested, served) = tokio::join!(
         line,
         build_again_and_again(&engine, &config, &stop),

@@ -136,6 +136,14 @@ pub enum Error {
         /// What is wrong with it.
         fact: String,
     },
+    /// A file of the lake that cannot be read.
+    #[error("cannot read {subject}: {fact}\n  check the object store; nothing was changed")]
+    Unreadable {
+        /// The file.
+        subject: String,
+        /// What was found.
+        fact: String,
+    },
     /// A table that others change faster than it can grow.
     #[error(
         "`{table}` is changed by others all the time and could not get new columns\n  this is tried again"

@@ -31,9 +31,10 @@ use uuid::Uuid;
 use crate::budget::{Budget, Reservation};
 use crate::error::{Error, Result};
 use crate::evolve::{has_columns, refit};
-use crate::pipeline::{IngestSettings, new_token, now};
+use crate::pipeline::{Gate, IngestSettings, new_token, now, now_micros};
 use crate::plan::Plan;
 use crate::progress::Progress;
+use crate::reject;
 use crate::resume;
 use crate::route::Routed;
 use crate::source::Seal;
@@ -59,9 +60,14 @@ struct Epoch {
     writers: BTreeMap<usize, TableWriter>,
     landings: u64,
     rejected: u64,
+    /// Dead letters by topic number and cause.
+    causes: Causes,
     sample: Option<String>,
     seal: Option<Seal>,
 }
+
+/// Dead letters by topic number and cause.
+type Causes = BTreeMap<(usize, String), u64>;
 
 /// A commit that is under way: what must be known to note its outcome.
 #[derive(Debug)]
@@ -73,6 +79,7 @@ pub(crate) struct Pending {
     tables: Vec<usize>,
     /// Bytes held by files that are being finished.
     held: usize,
+    causes: Causes,
 }
 
 /// The outcome of a commit, as the pipeline has to deal with it.
@@ -84,8 +91,8 @@ pub(crate) enum Landed {
     Fenced(String),
 }
 
-/// The part of a commit that runs beside reading: files and rows per table.
-pub(crate) type Outcome = Result<(CommitOutcome, Vec<(usize, u64)>)>;
+/// The part of a commit that runs beside reading: tables with their new rows and the bytes of their files.
+pub(crate) type Outcome = Result<(CommitOutcome, Vec<(usize, u64, u64)>)>;
 
 /// Writes epochs and turns them into commits.
 pub(crate) struct Lander {
@@ -101,6 +108,7 @@ pub(crate) struct Lander {
     nexts: BTreeMap<(usize, usize, i32), i64>,
     epochs: BTreeMap<u64, Epoch>,
     pending: Option<Pending>,
+    gate: Gate,
 }
 
 impl Lander {
@@ -113,7 +121,8 @@ impl Lander {
         (cluster, snapshots): (String, Vec<TableSnapshot>),
     ) -> Self {
         let (nexts, epochs, pending) = (BTreeMap::new(), BTreeMap::new(), None);
-        Self { lake, plan, settings, progress, budget, cluster, snapshots, nexts, epochs, pending }
+        let gate = Gate::new(settings.dead_letter_limit, Arc::clone(&progress), Instant::now());
+        Self { lake, plan, settings, progress, budget, cluster, snapshots, nexts, epochs, pending, gate }
     }
 
     /// Notes what the tables have of newly assigned partitions.
@@ -149,6 +158,11 @@ impl Lander {
             };
             if batch.num_rows() == 0 {
                 continue;
+            }
+            if table == self.plan.dead_letters {
+                for (cause, count) in reject::causes(&batch) {
+                    *open.causes.entry((topic, cause)).or_default() += count;
+                }
             }
             let mut writer = match open.writers.remove(&table) {
                 Some(mut writer) => {
@@ -204,23 +218,39 @@ impl Lander {
             return Ok(None);
         }
         let Some(first) = self.epochs.first_entry() else { return Ok(None) };
-        if first.get().seal.as_ref().is_none_or(|seal| seal.batches != first.get().landings) {
+        let Some(seal) = first.get().seal.as_ref().filter(|seal| seal.batches == first.get().landings) else {
+            return Ok(None);
+        };
+        let (rejected, messages) = (first.get().rejected, seal.messages);
+        if let Some(limit) = self.settings.dead_letter_limit
+            && limit.is_exceeded(rejected, messages)
+        {
+            let last = first.remove().sample.unwrap_or_default();
+            return Err(Error::TooManyDeadLetters { dead: rejected, consumed: messages, last });
+        }
+        if !self.gate.admits(rejected, Instant::now()) {
             return Ok(None);
         }
+        let Some(first) = self.epochs.first_entry() else { return Ok(None) };
         let epoch = first.remove();
         let Some(seal) = epoch.seal else { return Ok(None) };
-        if let Some(limit) = self.settings.dead_letter_limit
-            && epoch.rejected > limit.messages
-            && epoch.rejected as f64 > limit.share * seal.messages as f64
-        {
-            let last = epoch.sample.unwrap_or_default();
-            return Err(Error::TooManyDeadLetters { dead: epoch.rejected, consumed: seal.messages, last });
-        }
         let parts = self.parts(&seal);
         let tables = parts.iter().map(|(table, _)| *table).collect();
         let held = epoch.writers.values().map(TableWriter::buffered_bytes).sum();
-        self.pending = Some(Pending { seal, token: epoch.token, began: Instant::now(), tables, held });
+        self.pending = Some(Pending {
+            seal,
+            token: epoch.token,
+            began: Instant::now(),
+            tables,
+            held,
+            causes: epoch.causes,
+        });
         Ok(Some(commit(self.lake.clone(), Arc::clone(&self.plan), epoch.token, parts, epoch.writers)))
+    }
+
+    /// When the commit that is held back may be tried again; `None` when none is.
+    pub(crate) fn held_until(&self) -> Option<Instant> {
+        self.gate.held_until()
     }
 
     /// The ranges that each table has to note for the epoch; tables that have them all are left out.
@@ -281,9 +311,13 @@ impl Lander {
                 done.push((topic, partition, range.end));
             }
         }
-        for (table, rows) in rows {
+        for (table, rows, bytes) in rows {
             let dead = table == self.plan.dead_letters;
-            self.progress.add_rows(&self.plan.tables[table].name.to_string(), rows, dead);
+            let name = self.plan.tables[table].name.to_string();
+            self.progress.add_rows(&name, (rows, bytes), dead, now_micros());
+        }
+        for ((topic, cause), count) in pending.causes {
+            self.progress.add_dead_letters(&self.plan.topics[topic].name, &cause, count);
         }
         self.progress.add_commit(pending.began.elapsed().as_secs_f64());
         self.account();
@@ -303,6 +337,7 @@ impl Lander {
             }
         }
         self.pending = None;
+        self.gate.release();
         if let Some(tail) = &self.settings.tail {
             tail.clear();
         }
@@ -321,7 +356,8 @@ impl Lander {
 impl Epoch {
     fn new() -> Self {
         let (writers, token) = (BTreeMap::new(), new_token());
-        Self { token, writers, landings: 0, rejected: 0, sample: None, seal: None }
+        let causes = Causes::new();
+        Self { token, writers, landings: 0, rejected: 0, causes, sample: None, seal: None }
     }
 }
 
@@ -339,7 +375,7 @@ async fn commit(
     };
     let finishing = writers.into_iter().map(finish);
     let mut staged: BTreeMap<usize, StagedFiles> = try_join_all(finishing).await?.into_iter().collect();
-    let rows = staged.iter().map(|(table, files)| (*table, files.row_count())).collect();
+    let rows = staged.iter().map(|(table, files)| (*table, files.row_count(), files.byte_count())).collect();
     let commits = parts.into_iter().map(|(table, offsets)| Commit {
         table: plan.tables[table].name.clone(),
         operation: Operation::Append,

@@ -6,6 +6,8 @@
 //! the same. During an outage of the store or the catalog sessions are retried with growing pauses.
 
 mod catch_up;
+mod limit;
+mod pauses;
 mod session;
 pub(crate) mod tables;
 
@@ -18,6 +20,9 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 pub use self::catch_up::catch_up;
+pub use self::limit::DeadLetterLimit;
+pub(crate) use self::limit::Gate;
+pub use self::pauses::run_with_pauses;
 use self::session::End;
 use crate::budget::Budget;
 use crate::decode::Decoder;
@@ -56,19 +61,12 @@ pub struct IngestSettings {
     pub decode_threads: usize,
     /// Where the schemas of Avro and Protobuf topics are.
     pub registry: Option<RegistrySettings>,
-    /// When landing stops rather than drain a topic into the dead letters; `None` for never.
+    /// Larger messages are dead letters (default 16 MiB).
+    pub max_message_bytes: usize,
+    /// When landing pauses rather than drain a topic into the dead letters; `None` for never.
     pub dead_letter_limit: Option<DeadLetterLimit>,
     /// Where rows stay readable until their commit (default: nowhere).
     pub tail: Option<Tail>,
-}
-
-/// Both must be exceeded within one commit.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct DeadLetterLimit {
-    /// Number of dead letters (default 1,000).
-    pub messages: u64,
-    /// Share of all messages, 0 to 1 (default 0.5).
-    pub share: f64,
 }
 
 impl IngestSettings {
@@ -87,7 +85,8 @@ impl IngestSettings {
             writer: WriterSettings::default(),
             decode_threads: std::thread::available_parallelism().map_or(1, usize::from),
             registry: None,
-            dead_letter_limit: Some(DeadLetterLimit { messages: 1000, share: 0.5 }),
+            max_message_bytes: 16 << 20,
+            dead_letter_limit: Some(DeadLetterLimit::default()),
             tail: None,
         }
     }
@@ -148,6 +147,7 @@ pub async fn run(
     let settings = Arc::new(settings);
     let (probe, cluster) = ask_kafka(Arc::clone(&plan), Arc::clone(&settings)).await?;
     tables::create(&lake, &plan).await?;
+    progress.set_budget(settings.memory_budget);
     let shared = Shared { lake, plan, settings, progress, probe, cluster, schemas };
     let mut pause = PAUSE_MIN;
     loop {
@@ -174,16 +174,21 @@ pub async fn run(
         }
         pause = (pause * 2).min(PAUSE_MAX);
     }
-    let progress = &shared.progress;
-    Ok(Report {
-        consumed: progress.consumed(),
-        landed: progress.landed(),
-        dead_lettered: progress.dead_lettered(),
-        commits: progress.commits(),
-        restarts: progress.restarts(),
-        buffered_bytes_peak: progress.buffered_bytes_peak(),
-        elapsed: began.elapsed(),
-    })
+    Ok(Report::of(&shared.progress, began))
+}
+
+impl Report {
+    fn of(progress: &Progress, began: Instant) -> Self {
+        Self {
+            consumed: progress.consumed(),
+            landed: progress.landed(),
+            dead_lettered: progress.dead_lettered(),
+            commits: progress.commits(),
+            restarts: progress.restarts(),
+            buffered_bytes_peak: progress.buffered_bytes_peak(),
+            elapsed: began.elapsed(),
+        }
+    }
 }
 
 /// A client for questions and the cluster's id, after every topic was found.

@@ -7,6 +7,7 @@ use crate::error::{Error, Result};
 use crate::evolve::Plans;
 use crate::plan::Plan;
 use crate::registry::Lookup;
+use crate::reject::{self, split_large};
 use crate::route::{Routed, Routing, route};
 use crate::source::raw::RawBatch;
 use crate::topics::Format;
@@ -20,6 +21,8 @@ pub(crate) struct Rows<'a> {
     plan: Arc<Plan>,
     schemas: Option<Arc<Lookup>>,
     decoders: Vec<Decoder>,
+    /// Larger messages are not decoded.
+    bytes_max: usize,
 }
 
 impl<'a> Rows<'a> {
@@ -27,11 +30,23 @@ impl<'a> Rows<'a> {
         let plan = plans.current();
         let decoders = plan.topics.iter().map(|topic| Decoder::new(topic, schemas.as_ref()));
         let decoders = decoders.collect::<Result<_>>()?;
-        Ok(Self { plans, plan, schemas, decoders })
+        Ok(Self { plans, plan, schemas, decoders, bytes_max: usize::MAX })
+    }
+
+    /// The same, with a limit on the bytes of a message.
+    pub(crate) fn with_limit(self, bytes_max: usize) -> Self {
+        Self { bytes_max, ..self }
     }
 
     /// The rows of a batch. Blocks while the registry is silent or a table grows.
     pub(crate) fn of(&mut self, raw: &RawBatch) -> Result<Routed> {
+        let Some((rest, rejects)) = split_large(raw, self.bytes_max) else { return self.route(raw) };
+        let mut routed = if rest.is_empty() { Routed::default() } else { self.route(&rest)? };
+        reject::add(&mut routed, &self.plan, raw, rejects).map_err(Error::Columns)?;
+        Ok(routed)
+    }
+
+    fn route(&mut self, raw: &RawBatch) -> Result<Routed> {
         for _ in 0..GROWTHS_MAX {
             self.follow()?;
             let decoded = self.decoders[raw.topic].decode(raw)?;

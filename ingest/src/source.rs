@@ -39,7 +39,7 @@ use crate::error::{Error, Result};
 use crate::kafka::redact;
 use crate::pipeline::{IngestSettings, now_micros};
 use crate::plan::Plan;
-use crate::progress::Progress;
+use crate::progress::{PauseReason, Progress};
 
 /// Messages taken between two looks at commands and clocks.
 const POLLS: usize = 2048;
@@ -215,6 +215,7 @@ impl Source {
             pause,
             "partitions"
         );
+        self.progress.set_paused(PauseReason::Memory, pause && !self.stopping);
         (self.paused, self.blocked_since) = (pause, None);
         let assigned = self.consumer.assignment().and_then(|partitions| {
             if pause { self.consumer.pause(&partitions) } else { self.consumer.resume(&partitions) }
@@ -281,8 +282,8 @@ impl Source {
         self.unflushed = self.unflushed.saturating_sub(raw.byte_count());
         let topic = &self.plan.topics[key.0].name;
         self.progress.add_consumed(topic, raw.len(), raw.byte_count());
-        if let Some(anchor) = raw.anchor() {
-            self.progress.set_read(topic, key.1, anchor.offset + 1);
+        if let Some(last) = raw.len().checked_sub(1) {
+            self.progress.set_read(topic, key.1, raw.offset(last) + 1, raw.timestamp(last));
         }
         let reservation = self.budget.reserve(raw.memory());
         self.waiting.push_back(Parcel { raw, reservation });

@@ -11,7 +11,7 @@
 use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sluice_catalog::TableSnapshot;
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
@@ -23,6 +23,7 @@ use crate::budget::Budget;
 use crate::error::{Error, Result};
 use crate::evolve::Plans;
 use crate::land::{Landed, Lander, Landing, Outcome};
+use crate::progress::Progress;
 use crate::registry::Lookup;
 use crate::rows::Rows;
 use crate::source::start::{self, Start};
@@ -81,8 +82,9 @@ pub(crate) async fn run(shared: &Shared, budget: Arc<Budget>, stop: &Cancellatio
     for _ in 0..threads {
         let (plans, raw, out) = (Arc::clone(&plans), Arc::clone(&raw_out), landings_in.clone());
         let (events, schemas) = (events_in.clone(), shared.schemas.clone());
+        let (progress, bytes_max) = (Arc::clone(&shared.progress), settings.max_message_bytes);
         let work = move || {
-            if let Err(error) = decode(&plans, schemas, &raw, &out) {
+            if let Err(error) = decode((&plans, schemas, bytes_max), &progress, &raw, &out) {
                 let _ = events.send(Event::Failed(error));
             }
         };
@@ -122,6 +124,7 @@ impl Session<'_> {
                     if let Some(end) = self.done(done)? { return Ok(end) }
                 }
                 Some(landing) = landings.recv() => self.lander.write(landing).await?,
+                () = until(self.lander.held_until()) => {}
             }
             if let Some(commit) = self.lander.next_commit()? {
                 self.jobs.spawn(async move { Done::Committed(commit.await) });
@@ -133,6 +136,10 @@ impl Session<'_> {
                 if self.drained {
                     return Ok(End::Stopped);
                 }
+            }
+            // What is held back is read again by the next run.
+            if self.drained && self.lander.held_until().is_some() {
+                return Ok(End::Stopped);
             }
         }
     }
@@ -201,6 +208,14 @@ impl Session<'_> {
     }
 }
 
+/// Waits until that time; for ever when there is none.
+async fn until(time: Option<Instant>) {
+    match time {
+        Some(time) => tokio::time::sleep_until(time.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
 /// Starts a thread that reports when it panics.
 fn spawn(
     name: &'static str,
@@ -224,16 +239,18 @@ fn spawn(
 
 /// A decode thread: raw batches in, rows of tables out, until either end is closed.
 fn decode(
-    plans: &Plans,
-    schemas: Option<Arc<Lookup>>,
+    (plans, schemas, bytes_max): (&Plans, Option<Arc<Lookup>>, usize),
+    progress: &Progress,
     raw: &Mutex<Receiver<Parcel>>,
     out: &mpsc::Sender<Landing>,
 ) -> Result<()> {
-    let mut rows = Rows::new(plans, schemas)?;
+    let mut rows = Rows::new(plans, schemas)?.with_limit(bytes_max);
     loop {
         let next = raw.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(Parcel { raw, mut reservation }) = next else { return Ok(()) };
+        let began = Instant::now();
         let routed = rows.of(&raw)?;
+        progress.add_batch(began.elapsed().as_secs_f64());
         reservation.resize(routed.tables.iter().map(|(_, batch)| batch.get_array_memory_size()).sum());
         let (topic, partition, epoch) = (raw.topic, raw.partition, raw.epoch);
         let first_offset = raw.first_offset().unwrap_or_default();

@@ -15,6 +15,7 @@ use rdkafka::statistics::Statistics;
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Offset, TopicPartitionList};
 
+use crate::pipeline::now_micros;
 use crate::progress::Progress;
 
 /// A topic's name and a partition.
@@ -69,7 +70,7 @@ impl ClientContext for Context {
             for (partition, figures) in topic.partitions.iter().filter(|(number, _)| **number >= 0) {
                 let end = if figures.ls_offset >= 0 { figures.ls_offset } else { figures.hi_offset };
                 if end >= 0 {
-                    self.progress.set_end(name, *partition, end);
+                    self.progress.set_end(name, *partition, end, now_micros() / 1000);
                 }
             }
         }

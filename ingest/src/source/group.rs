@@ -50,7 +50,7 @@ impl Source {
             let partition = Partition::new(start.topic, start.partition, start.offset);
             self.partitions.insert((start.topic, start.partition), partition);
             self.progress.set_committed(name, start.partition, start.offset);
-            self.progress.set_read(name, start.partition, start.offset);
+            self.progress.set_read(name, start.partition, start.offset, None);
         }
         let offsets = list(offsets)?;
         self.owed = None;
