@@ -16,6 +16,8 @@
 //! rows up to an offset then also sees why others are missing. What a stop in between leaves is made up by the next
 //! run, which gives each table what it lacks.
 
+mod tally;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
@@ -28,13 +30,13 @@ use sluice_catalog::{
 };
 use uuid::Uuid;
 
+use self::tally::Tally;
 use crate::budget::{Budget, Reservation};
 use crate::error::{Error, Result};
 use crate::evolve::{has_columns, refit};
-use crate::pipeline::{Gate, IngestSettings, new_token, now, now_micros};
+use crate::pipeline::{IngestSettings, Limits, new_token, now, now_micros};
 use crate::plan::Plan;
 use crate::progress::Progress;
-use crate::reject;
 use crate::resume;
 use crate::route::Routed;
 use crate::source::Seal;
@@ -59,15 +61,9 @@ struct Epoch {
     token: Uuid,
     writers: BTreeMap<usize, TableWriter>,
     landings: u64,
-    rejected: u64,
-    /// Dead letters by topic number and cause.
-    causes: Causes,
-    sample: Option<String>,
+    tally: Tally,
     seal: Option<Seal>,
 }
-
-/// Dead letters by topic number and cause.
-type Causes = BTreeMap<(usize, String), u64>;
 
 /// A commit that is under way: what must be known to note its outcome.
 #[derive(Debug)]
@@ -79,7 +75,7 @@ pub(crate) struct Pending {
     tables: Vec<usize>,
     /// Bytes held by files that are being finished.
     held: usize,
-    causes: Causes,
+    tally: Tally,
 }
 
 /// The outcome of a commit, as the pipeline has to deal with it.
@@ -108,7 +104,7 @@ pub(crate) struct Lander {
     nexts: BTreeMap<(usize, usize, i32), i64>,
     epochs: BTreeMap<u64, Epoch>,
     pending: Option<Pending>,
-    gate: Gate,
+    limits: Arc<Limits>,
 }
 
 impl Lander {
@@ -121,8 +117,13 @@ impl Lander {
         (cluster, snapshots): (String, Vec<TableSnapshot>),
     ) -> Self {
         let (nexts, epochs, pending) = (BTreeMap::new(), BTreeMap::new(), None);
-        let gate = Gate::new(settings.dead_letter_limit, Arc::clone(&progress), Instant::now());
-        Self { lake, plan, settings, progress, budget, cluster, snapshots, nexts, epochs, pending, gate }
+        let limits = Arc::new(Limits::new(settings.dead_letter_limit, Arc::clone(&progress)));
+        Self { lake, plan, settings, progress, budget, cluster, snapshots, nexts, epochs, pending, limits }
+    }
+
+    /// The same, with limits that outlive it.
+    pub(crate) fn with_limits(self, limits: Arc<Limits>) -> Self {
+        Self { limits, ..self }
     }
 
     /// Notes what the tables have of newly assigned partitions.
@@ -140,7 +141,7 @@ impl Lander {
 
     /// Writes the rows to their tables' files, all tables at once.
     pub(crate) async fn write(&mut self, landing: Landing) -> Result<()> {
-        let Landing { topic, partition, epoch, first_offset, routed, reservation } = landing;
+        let Landing { topic, partition, epoch, first_offset, mut routed, reservation } = landing;
         let mut writes = Vec::with_capacity(routed.tables.len());
         let mut rows = Vec::with_capacity(routed.tables.len());
         for (table, batch) in routed.tables {
@@ -148,8 +149,6 @@ impl Lander {
         }
         let open = self.epochs.entry(epoch).or_insert_with(Epoch::new);
         open.landings += 1;
-        open.rejected += routed.rejected;
-        open.sample = routed.sample.or(open.sample.take());
         for (table, batch) in rows {
             let next = self.nexts.get(&(table, topic, partition)).copied();
             let batch = match resume::floor(next, first_offset) {
@@ -160,9 +159,9 @@ impl Lander {
                 continue;
             }
             if table == self.plan.dead_letters {
-                for (cause, count) in reject::causes(&batch) {
-                    *open.causes.entry((topic, cause)).or_default() += count;
-                }
+                open.tally.letters(topic, &batch, routed.sample.take());
+            } else {
+                open.tally.rows(topic, &batch);
             }
             let mut writer = match open.writers.remove(&table) {
                 Some(mut writer) => {
@@ -204,15 +203,15 @@ impl Lander {
     }
 
     /// Notes the end of an epoch.
-    ///
-    /// # Errors
-    /// [`Error::TooManyDeadLetters`] is found when the epoch is whole, in [`Lander::next_commit`].
     pub(crate) fn seal(&mut self, seal: Seal) {
         let epoch = self.epochs.entry(seal.epoch).or_insert_with(Epoch::new);
         epoch.seal = Some(seal);
     }
 
     /// The commit of the oldest epoch, when it is whole and no other commit is under way.
+    ///
+    /// # Errors
+    /// [`Error::TooManyDeadLetters`]: nothing of it lands then.
     pub(crate) fn next_commit(&mut self) -> Result<Option<impl Future<Output = Outcome> + Send + use<>>> {
         if self.pending.is_some() {
             return Ok(None);
@@ -221,17 +220,8 @@ impl Lander {
         let Some(seal) = first.get().seal.as_ref().filter(|seal| seal.batches == first.get().landings) else {
             return Ok(None);
         };
-        let (rejected, messages) = (first.get().rejected, seal.messages);
-        if let Some(limit) = self.settings.dead_letter_limit
-            && limit.is_exceeded(rejected, messages)
-        {
-            let last = first.remove().sample.unwrap_or_default();
-            return Err(Error::TooManyDeadLetters { dead: rejected, consumed: messages, last });
-        }
-        if !self.gate.admits(rejected, Instant::now()) {
-            return Ok(None);
-        }
-        let Some(first) = self.epochs.first_entry() else { return Ok(None) };
+        let counts = first.get().tally.counts(&self.plan, seal);
+        self.limits.check(&counts, Instant::now())?;
         let epoch = first.remove();
         let Some(seal) = epoch.seal else { return Ok(None) };
         let parts = self.parts(&seal);
@@ -243,14 +233,9 @@ impl Lander {
             began: Instant::now(),
             tables,
             held,
-            causes: epoch.causes,
+            tally: epoch.tally,
         });
         Ok(Some(commit(self.lake.clone(), Arc::clone(&self.plan), epoch.token, parts, epoch.writers)))
-    }
-
-    /// When the commit that is held back may be tried again; `None` when none is.
-    pub(crate) fn held_until(&self) -> Option<Instant> {
-        self.gate.held_until()
     }
 
     /// The ranges that each table has to note for the epoch; tables that have them all are left out.
@@ -301,6 +286,8 @@ impl Lander {
         if let Some(tail) = &self.settings.tail {
             tail.committed(pending.seal.epoch);
         }
+        self.limits.landed(&pending.tally.counts(&self.plan, &pending.seal), Instant::now());
+        pending.tally.tell(&self.plan, &self.progress, now_micros());
         let mut done = Vec::new();
         for (topic, ranges) in pending.seal.ranges {
             for (partition, range) in ranges {
@@ -315,9 +302,6 @@ impl Lander {
             let dead = table == self.plan.dead_letters;
             let name = self.plan.tables[table].name.to_string();
             self.progress.add_rows(&name, (rows, bytes), dead, now_micros());
-        }
-        for ((topic, cause), count) in pending.causes {
-            self.progress.add_dead_letters(&self.plan.topics[topic].name, &cause, count);
         }
         self.progress.add_commit(pending.began.elapsed().as_secs_f64());
         self.account();
@@ -337,7 +321,6 @@ impl Lander {
             }
         }
         self.pending = None;
-        self.gate.release();
         if let Some(tail) = &self.settings.tail {
             tail.clear();
         }
@@ -356,8 +339,7 @@ impl Lander {
 impl Epoch {
     fn new() -> Self {
         let (writers, token) = (BTreeMap::new(), new_token());
-        let causes = Causes::new();
-        Self { token, writers, landings: 0, rejected: 0, causes, sample: None, seal: None }
+        Self { token, writers, landings: 0, tally: Tally::default(), seal: None }
     }
 }
 

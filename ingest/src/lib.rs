@@ -43,6 +43,6 @@ mod unknown;
 
 pub use error::{Error, Result};
 pub use kafka::KafkaSettings;
-pub use pipeline::{DeadLetterLimit, IngestSettings, Report, catch_up, run, run_with_pauses};
-pub use progress::{PartitionProgress, PauseReason, Progress};
+pub use pipeline::{DeadLetterLimit, IngestSettings, Report, catch_up, run, run_with_settings};
+pub use progress::{PartitionProgress, PauseReason, Progress, TopicProgress};
 pub use tail::{PinnedTail, Tail, TailBatch};

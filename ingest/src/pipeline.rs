@@ -21,8 +21,8 @@ use uuid::Uuid;
 
 pub use self::catch_up::catch_up;
 pub use self::limit::DeadLetterLimit;
-pub(crate) use self::limit::Gate;
-pub use self::pauses::run_with_pauses;
+pub(crate) use self::limit::{Count, Limits};
+pub use self::pauses::run_with_settings;
 use self::session::End;
 use crate::budget::Budget;
 use crate::decode::Decoder;
@@ -63,7 +63,7 @@ pub struct IngestSettings {
     pub registry: Option<RegistrySettings>,
     /// Larger messages are dead letters (default 16 MiB).
     pub max_message_bytes: usize,
-    /// When landing pauses rather than drain a topic into the dead letters; `None` for never.
+    /// When a topic pauses rather than be drained into the dead letters; `None` for never.
     pub dead_letter_limit: Option<DeadLetterLimit>,
     /// Where rows stay readable until their commit (default: nowhere).
     pub tail: Option<Tail>,
@@ -119,12 +119,13 @@ struct Shared {
     progress: Arc<Progress>,
     probe: Arc<Probe>,
     cluster: String,
+    limits: Arc<Limits>,
     /// Schemas outlive sessions.
     schemas: Option<Arc<Lookup>>,
 }
 
 /// Lands the events of all topics until `stop` is cancelled; then commits what was read, leaves the group
-/// and returns.
+/// and returns. A topic with too many dead letters pauses, and the others go on.
 ///
 /// # Errors
 /// What waiting does not cure, and anything that fails before the first session runs. Nothing is lost
@@ -134,6 +135,18 @@ pub async fn run(
     settings: IngestSettings,
     progress: Arc<Progress>,
     stop: CancellationToken,
+) -> Result<Report> {
+    let limits = Arc::new(Limits::new(settings.dead_letter_limit, Arc::clone(&progress)));
+    run_limited(lake, settings, progress, stop, limits).await
+}
+
+/// The same with limits that the caller can look at.
+async fn run_limited(
+    lake: Lake,
+    settings: IngestSettings,
+    progress: Arc<Progress>,
+    stop: CancellationToken,
+    limits: Arc<Limits>,
 ) -> Result<Report> {
     let began = Instant::now();
     let plan = Arc::new(Plan::new(&settings.topics, settings.dead_letters.clone())?);
@@ -147,8 +160,8 @@ pub async fn run(
     let settings = Arc::new(settings);
     let (probe, cluster) = ask_kafka(Arc::clone(&plan), Arc::clone(&settings)).await?;
     tables::create(&lake, &plan).await?;
-    progress.set_budget(settings.memory_budget);
-    let shared = Shared { lake, plan, settings, progress, probe, cluster, schemas };
+    progress.start(settings.memory_budget, plan.topics.iter().map(|topic| topic.name.as_str()));
+    let shared = Shared { lake, plan, settings, progress, probe, cluster, limits, schemas };
     let mut pause = PAUSE_MIN;
     loop {
         let commits = shared.progress.commits();
@@ -159,6 +172,12 @@ pub async fn run(
         }
         match end {
             Ok(End::Stopped) => break,
+            // The topic pauses: the next session goes on with the others.
+            Err(Error::TooManyDeadLetters { .. }) if stop.is_cancelled() => break,
+            Err(Error::TooManyDeadLetters { .. }) => {
+                shared.progress.add_restart();
+                continue;
+            }
             Ok(End::Fenced(reason)) => {
                 tracing::warn!(reason, "another writer moved a table on; reading again from the tables");
             }
@@ -174,6 +193,7 @@ pub async fn run(
         }
         pause = (pause * 2).min(PAUSE_MAX);
     }
+    shared.limits.close();
     Ok(Report::of(&shared.progress, began))
 }
 

@@ -84,9 +84,9 @@ impl Bench {
     }
 
     pub(crate) fn seal(&mut self, epoch: u64, batches: u64, ranges: &[(usize, i32, i64, i64)]) {
-        let mut seal = Seal { epoch, batches, messages: 0, ranges: BTreeMap::new() };
+        let mut seal = Seal { epoch, batches, messages: BTreeMap::new(), ranges: BTreeMap::new() };
         for &(topic, partition, start, end) in ranges {
-            seal.messages += (end - start) as u64;
+            *seal.messages.entry(topic).or_default() += (end - start) as u64;
             let range = OffsetRange { start, end, anchor: None };
             seal.ranges.entry(topic).or_default().insert(partition, range);
         }

@@ -1,12 +1,13 @@
-//! Landing that pauses when most messages are bad, and goes on.
+//! Landing by settings that may become others while topics pause.
 //!
 //! ```text
-//! settings -> run -> too many dead letters -> pause -> settings again -> run
-//!                      (nothing landed)        | ends after a while, or when the settings became others
+//! settings -> run --- topics pause --> settings again, every two seconds
+//!              ^                           | others: the run is stopped, and commits what it read
+//!              +---------------------------+
 //! ```
 //!
-//! The same messages are read again after each pause, so nothing is lost or skipped: landing goes on by itself when the
-//! share of bad messages is no longer too large, or when the topics file or the limit was changed to take them.
+//! A topic whose messages are bad waits for a corrected topics file or a raised limit: who changes one need not restart
+//! the process. Without a pause nothing is asked, so that a half-written file disturbs nobody.
 
 use std::fmt::Display;
 use std::sync::Arc;
@@ -15,20 +16,19 @@ use std::time::{Duration, Instant};
 use sluice_catalog::Lake;
 use tokio_util::sync::CancellationToken;
 
-use super::{DeadLetterLimit, IngestSettings, Report, run};
+use super::{IngestSettings, Report, run};
 use crate::error::Error;
-use crate::progress::{PauseReason, Progress};
+use crate::progress::Progress;
 
-/// How often the settings are looked at during a pause.
+/// How often the settings are looked at while topics pause.
 const LOOK: Duration = Duration::from_secs(2);
 
-/// Lands as [`run`] does, but too many dead letters pause it instead of ending it. `settings` is asked at the start and
-/// during pauses.
+/// Lands as [`run`] does, by settings that are asked for at the start and, while topics pause for their dead letters,
+/// every two seconds: when the topics or the limits became others, landing goes on by them.
 ///
 /// # Errors
-/// As [`run`], but for [`Error::TooManyDeadLetters`]; and what `settings` says at the start. What it says during a pause
-/// is logged, and it is asked again.
-pub async fn run_with_pauses<E: From<Error> + Display>(
+/// As [`run`], and what `settings` says at the start. What it says later is logged, and it is asked again.
+pub async fn run_with_settings<E: From<Error> + Display>(
     lake: Lake,
     mut settings: impl FnMut() -> Result<IngestSettings, E>,
     progress: Arc<Progress>,
@@ -37,50 +37,60 @@ pub async fn run_with_pauses<E: From<Error> + Display>(
     let began = Instant::now();
     let mut current = settings()?;
     loop {
-        let landing = run(lake.clone(), current.clone(), Arc::clone(&progress), stop.clone()).await;
-        let flood = match landing {
-            Err(error @ Error::TooManyDeadLetters { .. }) => error,
-            Err(error) => return Err(error.into()),
-            Ok(_) => return Ok(Report::of(&progress, began)),
+        let (enough, ended) = (stop.child_token(), CancellationToken::new());
+        let landing = async {
+            let report = run(lake.clone(), current.clone(), Arc::clone(&progress), enough.clone()).await;
+            ended.cancel();
+            report
         };
-        let pause = current.dead_letter_limit.unwrap_or_default().pause;
-        tracing::warn!(
-            "landing pauses: {flood}. It goes on when the topics file or ingest.dead_letters changes, and is tried \
-             again in {pause:?}"
-        );
-        progress.set_paused(PauseReason::DeadLetterShare, true);
-        let until = Instant::now() + pause;
-        while !stop.is_cancelled() {
-            tokio::select! {
-                () = tokio::time::sleep(LOOK.min(until.saturating_duration_since(Instant::now()))) => {}
-                () = stop.cancelled() => break,
-            }
-            match settings() {
-                Ok(new) if differ(&new, &current) || Instant::now() >= until => {
-                    current = new;
-                    break;
-                }
-                Ok(_) => {}
-                Err(error) => {
-                    tracing::warn!("landing stays paused, because the settings cannot be read: {error}");
-                    // It is worth no more than a look now and then.
-                    tokio::time::sleep(LOOK).await;
-                }
-            }
+        let changed = async {
+            let new = tokio::select! {
+                new = change(&mut settings, &current, &progress) => Some(new),
+                () = ended.cancelled() => None,
+            };
+            enough.cancel();
+            new
+        };
+        let (landed, new) = tokio::join!(landing, changed);
+        landed?;
+        match new.filter(|_| !stop.is_cancelled()) {
+            Some(new) => current = new,
+            None => return Ok(Report::of(&progress, began)),
         }
-        progress.set_paused(PauseReason::DeadLetterShare, false);
-        if stop.is_cancelled() {
-            return Ok(Report::of(&progress, began));
-        }
-        tracing::warn!("landing goes on");
+        tracing::warn!("the topics file or the limits changed; landing goes on by them");
         progress.add_restart();
+    }
+}
+
+/// Returns the settings once they are others in what decides about dead letters.
+async fn change<E: Display>(
+    settings: &mut impl FnMut() -> Result<IngestSettings, E>,
+    current: &IngestSettings,
+    progress: &Progress,
+) -> IngestSettings {
+    let mut told = String::new();
+    loop {
+        tokio::time::sleep(LOOK).await;
+        if progress.topics().values().all(|topic| topic.paused.is_none()) {
+            continue;
+        }
+        match settings() {
+            Ok(new) if differ(&new, current) => return new,
+            Ok(_) => told.clear(),
+            Err(error) => {
+                let error = error.to_string();
+                if error != told {
+                    tracing::warn!("the settings cannot be read, so they stay as they are: {error}");
+                    told = error;
+                }
+            }
+        }
     }
 }
 
 /// Whether the settings differ in what decides about dead letters.
 fn differ(new: &IngestSettings, old: &IngestSettings) -> bool {
-    let limits = |settings: &IngestSettings| -> Option<DeadLetterLimit> { settings.dead_letter_limit };
-    limits(new) != limits(old)
+    new.dead_letter_limit != old.dead_letter_limit
         || new.max_message_bytes != old.max_message_bytes
         // Topics are plain data, and this is rare: their text tells whether they are the same.
         || format!("{:?}", new.topics) != format!("{:?}", old.topics)

@@ -8,6 +8,7 @@
 //! This task never decodes and never polls. Whatever ends the session, uncommitted files are given up, the
 //! threads end because their channels close, and a commit under way is awaited first.
 
+use std::collections::BTreeSet;
 use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -29,6 +30,8 @@ use crate::rows::Rows;
 use crate::source::start::{self, Start};
 use crate::source::{Command, Event, Parcel, Ports, Source};
 
+/// How often Kafka is asked how much waits in topics that pause.
+const LOOK: Duration = Duration::from_secs(5);
 /// How long a session waits for its threads to leave the group.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -45,6 +48,7 @@ pub(crate) enum End {
 enum Done {
     Planned(Result<Vec<Start>>),
     Committed(Outcome),
+    Looked,
 }
 
 struct Session<'a> {
@@ -54,6 +58,10 @@ struct Session<'a> {
     jobs: JoinSet<Done>,
     /// Partitions to give back as soon as everything sealed is committed.
     release: Vec<Vec<(usize, i32)>>,
+    /// Topics that are not read for now.
+    paused: BTreeSet<usize>,
+    /// Whether Kafka is being asked how much of them waits.
+    looking: bool,
     drained: bool,
 }
 
@@ -93,9 +101,19 @@ pub(crate) async fn run(shared: &Shared, budget: Arc<Budget>, stop: &Cancellatio
     drop((events_in, landings_in, raw_out));
     let context = (shared.cluster.clone(), snapshots);
     let lander =
-        Lander::new(shared.lake.clone(), plan, settings, Arc::clone(&shared.progress), budget, context);
-    let mut session =
-        Session { shared, lander, commands, jobs: JoinSet::new(), release: Vec::new(), drained: false };
+        Lander::new(shared.lake.clone(), plan, settings, Arc::clone(&shared.progress), budget, context)
+            .with_limits(Arc::clone(&shared.limits));
+    let mut session = Session {
+        shared,
+        lander,
+        commands,
+        jobs: JoinSet::new(),
+        release: Vec::new(),
+        paused: BTreeSet::new(),
+        looking: false,
+        drained: false,
+    };
+    session.pause_topics();
     let end = session.work(events, landings, stop).await;
     session.close(handles).await;
     end
@@ -124,11 +142,13 @@ impl Session<'_> {
                     if let Some(end) = self.done(done)? { return Ok(end) }
                 }
                 Some(landing) = landings.recv() => self.lander.write(landing).await?,
-                () = until(self.lander.held_until()) => {}
+                () = until(self.shared.limits.next_end()) => {}
+                () = tokio::time::sleep(LOOK), if !self.paused.is_empty() && !self.looking => self.look(),
             }
             if let Some(commit) = self.lander.next_commit()? {
                 self.jobs.spawn(async move { Done::Committed(commit.await) });
             }
+            self.pause_topics();
             if self.lander.is_idle() {
                 for partitions in std::mem::take(&mut self.release) {
                     self.tell(Command::Release(partitions));
@@ -136,10 +156,6 @@ impl Session<'_> {
                 if self.drained {
                     return Ok(End::Stopped);
                 }
-            }
-            // What is held back is read again by the next run.
-            if self.drained && self.lander.held_until().is_some() {
-                return Ok(End::Stopped);
             }
         }
     }
@@ -173,12 +189,45 @@ impl Session<'_> {
                 self.lander.assign(&starts);
                 self.tell(Command::Start(starts));
             }
+            Done::Looked => self.looking = false,
             Done::Committed(outcome) => match self.lander.committed(outcome)? {
                 Landed::Done(offsets) => self.tell(Command::Committed(offsets)),
                 Landed::Fenced(reason) => return Ok(Some(End::Fenced(reason))),
             },
         }
         Ok(None)
+    }
+
+    /// Tells the polling thread which topics pause by now.
+    fn pause_topics(&mut self) {
+        let names = self.shared.limits.paused(Instant::now());
+        let paused = names.iter().filter_map(|name| self.shared.plan.topic_index(name)).collect();
+        let before = std::mem::replace(&mut self.paused, paused);
+        for &topic in self.paused.symmetric_difference(&before) {
+            self.tell(Command::Pause { topic, pause: self.paused.contains(&topic) });
+        }
+    }
+
+    /// Asks Kafka how much waits in topics that pause: a consumer learns it only while it reads.
+    fn look(&mut self) {
+        self.looking = true;
+        let (probe, progress) = (Arc::clone(&self.shared.probe), Arc::clone(&self.shared.progress));
+        let names: BTreeSet<_> =
+            self.paused.iter().map(|topic| self.shared.plan.topics[*topic].name.clone()).collect();
+        let ask = move || {
+            let partitions = progress.partitions().into_keys().filter(|(topic, _)| names.contains(topic));
+            for (topic, partition) in partitions {
+                match probe.watermarks(&topic, partition) {
+                    Ok((_, end)) => progress.set_end(&topic, partition, end),
+                    Err(error) => tracing::debug!(%error, "how much waits in a topic that pauses"),
+                }
+            }
+        };
+        self.jobs.spawn(async move {
+            // A panic leaves the figures as they are.
+            let _ = tokio::task::spawn_blocking(ask).await;
+            Done::Looked
+        });
     }
 
     fn tell(&self, command: Command) {

@@ -70,10 +70,11 @@ impl ClientContext for Context {
             for (partition, figures) in topic.partitions.iter().filter(|(number, _)| **number >= 0) {
                 let end = if figures.ls_offset >= 0 { figures.ls_offset } else { figures.hi_offset };
                 if end >= 0 {
-                    self.progress.set_end(name, *partition, end, now_micros() / 1000);
+                    self.progress.set_end(name, *partition, end);
                 }
             }
         }
+        self.progress.tell_partitions(now_micros() / 1000);
     }
 }
 
