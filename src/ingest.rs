@@ -1,5 +1,7 @@
 //! `sluice ingest`: Kafka events land in tables until the process is told to stop, or until it has caught up.
 
+mod view;
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -12,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::failure::Failure;
-use crate::{output, parts, progress, stop};
+use crate::{edge, output, parts, progress, stop};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -122,7 +124,7 @@ pub(crate) fn settings(config: &Config, only: &[String]) -> Result<IngestSetting
     Ok(settings)
 }
 
-/// Runs ingest with a progress line until `stop`, or until it has caught up.
+/// Runs ingest with a view of its progress until `stop`, or until it has caught up.
 async fn land(
     lake: sluice_catalog::Lake,
     args: &IngestArgs,
@@ -131,10 +133,7 @@ async fn land(
 ) -> Result<Report, Failure> {
     let counters = Arc::new(Progress::default());
     let done = CancellationToken::new();
-    let line = tokio::spawn(progress::show(done.clone(), {
-        let counters = Arc::clone(&counters);
-        move |elapsed| progress_line(&counters, elapsed)
-    }));
+    let shown = tokio::spawn(watch(Arc::clone(&counters), done.clone()));
     let report = if args.until_caught_up {
         let settings = settings(&config, &args.only)?;
         sluice_ingest::catch_up(lake, settings, counters, stop).await.map_err(Failure::from)
@@ -144,24 +143,16 @@ async fn land(
             args.override_config(&mut config);
             settings(&config, &args.only)
         };
-        sluice_ingest::run_with_pauses(lake, settings, counters, stop).await
+        sluice_ingest::run_with_settings(lake, settings, counters, stop).await
     };
     done.cancel();
-    line.await?;
+    shown.await?;
     report
 }
 
-/// `consumed 1,200,000 (210,000/s) · landed … `
-pub(crate) fn progress_line(counters: &Progress, elapsed: Duration) -> String {
-    let paused = counters.paused().map_or_else(String::new, |reason| format!(" · paused: {}", reason.name()));
-    format!(
-        "consumed {} ({}/s) · landed {} · dead letters {} · lag {} · buffered {} · commits {}{paused}",
-        output::grouped(counters.consumed()),
-        output::grouped(progress::rate(counters.consumed(), elapsed)),
-        output::grouped(counters.landed()),
-        output::grouped(counters.dead_lettered()),
-        output::grouped(counters.lag()),
-        ByteSize(counters.buffered_bytes()),
-        counters.commits()
-    )
+/// Shows how landing goes on: topic by topic on a terminal, a line now and then elsewhere.
+pub(crate) async fn watch(counters: Arc<Progress>, done: CancellationToken) {
+    let mut view = view::View::default();
+    let lines = |elapsed| view.lines(&counters, elapsed, edge::now());
+    progress::show_lines(done, lines, |_| view::summary(&counters)).await;
 }

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::serve::ServeArgs;
-use crate::{build, ingest, maintain, parts, progress, serve, stop};
+use crate::{build, ingest, maintain, parts, serve, stop};
 
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  sluice run --brokers localhost:9092\n  sluice run --config sluice.toml")]
@@ -35,12 +35,11 @@ pub(crate) async fn run(args: RunArgs, mut config: Config) -> Result<ExitCode, F
     serve::announce(&server);
 
     let counters = Arc::new(Progress::default());
-    let shown = Arc::clone(&counters);
-    let line = progress::show(stop.clone(), move |elapsed| ingest::progress_line(&shown, elapsed));
+    let shown = ingest::watch(Arc::clone(&counters), stop.clone());
     let settings = || ingest::settings(&config.reloaded()?, &[]);
-    let landing = sluice_ingest::run_with_pauses(engine.lake().clone(), settings, counters, stop.clone());
+    let landing = sluice_ingest::run_with_settings(engine.lake().clone(), settings, counters, stop.clone());
     let ((), (), (), ingested, served) = tokio::join!(
-        line,
+        shown,
         build_again_and_again(&engine, &config, &stop),
         maintain::again_and_again(&engine, &config, &stop),
         ending(landing, &stop),

@@ -9,6 +9,7 @@
 //!
 //! A replay is exactly once, whatever kills it and however many run at once:
 //! - Rows and deletes are one commit over all tables.
+//! - A message lands in one table at most, so a place that a table holds is done.
 //! - Every table that the commit touches also moves the position of the source [`SOURCE`] on by one, from where it
 //!   stood when the replay began. So of two replays that began at the same state one is fenced, and begins again.
 //! - A letter whose place (topic, partition, offset) its tables already hold is deleted and makes no row. So a catalog
@@ -76,7 +77,7 @@ pub struct ReplayReport {
     pub selected: u64,
     /// Became rows.
     pub landed: u64,
-    /// Were in their table already: only the letter is deleted.
+    /// Were in their table already, or are second letters of a message: only the letter is deleted.
     pub present: u64,
     /// Are still bad, and stay.
     pub bad: u64,

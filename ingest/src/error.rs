@@ -146,6 +146,12 @@ pub enum Error {
         /// What was found.
         fact: String,
     },
+    /// Others were faster again and again.
+    #[error("`{table}` is changed by others all the time\n  nothing was changed here: try again later")]
+    Overtaken {
+        /// The table.
+        table: TableName,
+    },
     /// A table that others change faster than it can grow.
     #[error(
         "`{table}` is changed by others all the time and could not get new columns\n  this is tried again"

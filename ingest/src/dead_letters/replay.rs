@@ -58,7 +58,7 @@ pub async fn replay(lake: &Lake, settings: &ReplaySettings) -> Result<ReplayRepo
             Attempt::Overtaken(reason) => tracing::info!(reason, "the replay begins again"),
         }
     }
-    Err(Error::Grow { table: settings.dead_letters.clone() })
+    Err(Error::Overtaken { table: settings.dead_letters.clone() })
 }
 
 enum Attempt {
