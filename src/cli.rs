@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::config::Overrides;
 use crate::{
     build, compare, dead_letters, demo, doctor, ingest, load, maintain, produce, profile, run, schemas,
-    serve, sql, tables, test, topics,
+    serve, sql, sync, tables, test, topics,
 };
 
 const EXAMPLES: &str = "\
@@ -82,6 +82,8 @@ pub(crate) enum Command {
     DeadLetters(dead_letters::DeadLettersArgs),
     /// Load files into tables, or replay them into Kafka
     Load(load::LoadArgs),
+    /// Pull PostgreSQL tables and JSON feeds into tables, on a schedule
+    Sync(sync::SyncArgs),
     /// Compact files, expire snapshots, remove orphans
     Maintain(maintain::MaintainArgs),
     /// Build SQL models

@@ -56,7 +56,10 @@ fn print(comparison: &Comparison) {
             column.column.clone(),
             column.statistic.unwrap_or_default().to_owned(),
             column.value.map_or_else(String::new, |value| format!("{value:.4}")),
-            column.p_value.map_or_else(String::new, |value| format!("{value:.2e}")),
+            column.p_value.map_or_else(String::new, |value| match value < 0.001 {
+                true => format!("{value:.1e}"),
+                false => format!("{value:.3}"),
+            }),
             format!("{a} | {b}"),
             word(column.verdict).to_owned(),
         ]

@@ -1,5 +1,6 @@
 //! The parts that commands are made of: the lake, the engine, the model project.
 
+use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -33,7 +34,9 @@ pub(crate) fn engine_over(lake: Lake, config: &Config) -> Result<Engine, Failure
 
 /// The permission to change tables through SQL.
 pub(crate) fn writes() -> Writes {
-    Writes { now: Arc::new(edge::now), id: Arc::new(edge::new_id), files: WriterSettings::default() }
+    let threads = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let files = WriterSettings { threads, ..WriterSettings::default() };
+    Writes { now: Arc::new(edge::now), id: Arc::new(edge::new_id), files }
 }
 
 /// `shop` and `olist` are built in; anything else is a folder with a `dbt_project.yml`.

@@ -46,7 +46,7 @@ pub(crate) async fn run(args: ProfileArgs, config: Config) -> Result<ExitCode, F
 fn print(profile: &Profile) {
     let text = |value: &Option<String>| value.clone().unwrap_or_default();
     let rows = profile.columns.iter().map(|column| {
-        let middle = column.quantiles.map_or_else(String::new, |[_, middle, _]| format!("{middle}"));
+        let middle = column.quantiles.map_or_else(String::new, |[_, middle, _]| format!("{middle:.4}"));
         vec![
             column.name.clone(),
             column.kind.clone(),

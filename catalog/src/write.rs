@@ -20,6 +20,7 @@ mod file;
 mod meter;
 mod metrics;
 mod partition;
+mod row_group;
 mod staged;
 mod upload;
 
@@ -64,6 +65,8 @@ pub struct WriterSettings {
     pub zstd_level: i32,
     /// Bytes that open files may hold together before the largest row group is cut (default 256 MiB).
     pub buffered_bytes_max: usize,
+    /// Threads that encode the columns of one file (default 1: several files at once use the cores as well).
+    pub threads: usize,
 }
 
 impl Default for WriterSettings {
@@ -73,6 +76,7 @@ impl Default for WriterSettings {
             open_files_max: 64,
             zstd_level: 1,
             buffered_bytes_max: 256 << 20,
+            threads: 1,
         }
     }
 }
@@ -339,6 +343,7 @@ fn parts(
         schema: metadata.current_schema().clone(),
         spec_id: spec.spec_id(),
         properties: properties(settings)?,
+        threads: settings.threads,
     };
     Ok((Arc::new(Split { columns, partitioner }), Arc::new(target)))
 }

@@ -76,7 +76,10 @@ impl Scope {
     pub(crate) fn state(self: &Arc<Self>, path: &[TableName]) -> SessionState {
         let base = self.session.engine().state().clone();
         let namespace = path.last().map_or(self.session.namespace(), TableName::namespace);
-        let config = base.config().clone().with_default_catalog_and_schema(CATALOG, namespace);
+        let mut config = base.config().clone().with_default_catalog_and_schema(CATALOG, namespace);
+        if let Some(rows) = self.session.batch_rows() {
+            config = config.with_batch_size(rows);
+        }
         let names = Names { scope: Arc::clone(self), path: path.into() };
         SessionStateBuilder::new_from_existing(base)
             .with_config(config)

@@ -26,6 +26,13 @@ use crate::engine::Engine;
 use crate::error::{Complaint, Error, Result};
 use crate::order::Term;
 
+/// Memory that a batch of rows should stay below.
+const BATCH_BYTES: u64 = 32 << 20;
+const BATCH_ROWS_MIN: usize = 1 << 10;
+const BATCH_ROWS_MAX: usize = 1 << 16;
+/// Bytes in memory for each byte in a file, assumed.
+const BYTES_PER_STORED: u64 = 8;
+
 /// What a compaction did, or would do.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Compacted {
@@ -167,11 +174,13 @@ impl Run<'_> {
 
     async fn stage(&self, job: &Job, token: Uuid) -> Result<StagedFiles> {
         let session = self.engine.session().with_files(self.table, job.files.clone());
+        let session = session.with_batch_rows(batch_rows(job));
         let name = self.table.name();
         let sql = format!("SELECT * FROM {}.{}{}", quoted(name.namespace()), quoted(name.name()), self.order);
         let mut rows = session.sql(&sql).await?;
         let target_file_bytes = usize::try_from(self.policy.target_file_bytes).unwrap_or(usize::MAX);
-        let settings = WriterSettings { target_file_bytes, ..WriterSettings::default() };
+        let threads = self.engine.state().config().target_partitions();
+        let settings = WriterSettings { target_file_bytes, threads, ..WriterSettings::default() };
         let mut writer = TableWriter::new(self.engine.lake(), self.table, token, settings)?;
         while let Some(batch) = rows.next().await {
             let written = match batch {
@@ -185,6 +194,13 @@ impl Run<'_> {
         }
         Ok(writer.finish().await?)
     }
+}
+
+/// Rows of a batch: many, so that each column is encoded in long runs, and few where rows are long.
+fn batch_rows(job: &Job) -> usize {
+    let stored = (job.bytes / job.rows().max(1)).max(1);
+    let rows = BATCH_BYTES / (stored * BYTES_PER_STORED);
+    usize::try_from(rows).unwrap_or(usize::MAX).clamp(BATCH_ROWS_MIN, BATCH_ROWS_MAX)
 }
 
 /// The `ORDER BY` that the policy names, or that of the table's sort order as far as it names columns

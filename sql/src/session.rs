@@ -22,11 +22,13 @@ pub struct Session {
     namespace: String,
     readings: Arc<BTreeMap<TableName, Reading>>,
     writes: Option<Writes>,
+    /// Rows of a batch, if not the engine's default.
+    batch_rows: Option<usize>,
 }
 
 impl Session {
     pub(crate) fn new(engine: Engine, namespace: String) -> Self {
-        Self { engine, namespace, readings: Arc::default(), writes: None }
+        Self { engine, namespace, readings: Arc::default(), writes: None, batch_rows: None }
     }
 
     /// The engine it belongs to.
@@ -51,6 +53,17 @@ impl Session {
     pub fn with_writes(mut self, writes: Writes) -> Self {
         self.writes = Some(writes);
         self
+    }
+
+    /// Statements hand out batches of up to so many rows: long ones cost less each, and take more memory.
+    #[must_use]
+    pub(crate) fn with_batch_rows(mut self, rows: usize) -> Self {
+        self.batch_rows = Some(rows);
+        self
+    }
+
+    pub(crate) fn batch_rows(&self) -> Option<usize> {
+        self.batch_rows
     }
 
     /// The table's name reads exactly this state.

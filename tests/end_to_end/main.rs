@@ -41,4 +41,5 @@ mod places;
 mod registered;
 mod rest_client;
 mod sluice;
+mod sync;
 mod wire;

@@ -194,6 +194,7 @@ fn target(lake: &Lake, table: &TableSnapshot, token: Uuid, spec_id: i32) -> Resu
         schema: Arc::new(schema),
         spec_id,
         properties,
+        threads: 1,
     })
 }
 

@@ -7,13 +7,15 @@ use arrow::array::{Array, AsArray};
 use arrow::datatypes::{DataType, Float32Type, Float64Type};
 use arrow::record_batch::RecordBatch;
 use parquet::arrow::PARQUET_FIELD_ID_META_KEY;
-use parquet::arrow::arrow_writer::{ArrowWriter, ArrowWriterOptions};
+use parquet::arrow::arrow_writer::{ArrowRowGroupWriterFactory, ArrowWriter, ArrowWriterOptions};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::ParquetMetaData;
+use parquet::file::writer::SerializedFileWriter;
 
 use super::dictionary;
 use super::file::Target;
 use super::meter::Meter;
+use super::row_group::RowGroup;
 use crate::error::{Error, Result};
 
 /// The Parquet writer of one file; writes into memory, from where the upload takes it.
@@ -21,13 +23,21 @@ use crate::error::{Error, Result};
 pub(super) struct Encoder {
     target: Arc<Target>,
     /// Opened by the first rows, which decide how columns are encoded.
-    writer: Option<ArrowWriter<Vec<u8>>>,
+    open: Option<Open>,
     location: String,
     meter: Arc<Meter>,
     /// Bytes of this file that the meter knows.
     metered: usize,
     /// Position, field id and NaN values so far of each top-level float column.
     nan_columns: Vec<(usize, i32, u64)>,
+}
+
+#[derive(Debug)]
+struct Open {
+    /// Holds the bytes of closed row groups until they are taken.
+    file: SerializedFileWriter<Vec<u8>>,
+    groups: ArrowRowGroupWriterFactory,
+    group: Option<RowGroup>,
 }
 
 /// A file whose footer is written.
@@ -51,23 +61,23 @@ impl Encoder {
             }
         }
         let (target, location) = (Arc::clone(target), location.to_owned());
-        Self { target, writer: None, location, meter, metered: 0, nan_columns }
+        Self { target, open: None, location, meter, metered: 0, nan_columns }
     }
 
     pub(super) fn encode(&mut self, rows: &RecordBatch) -> Result<()> {
         for (position, _, count) in &mut self.nan_columns {
             *count += nan_count(rows.column(*position).as_ref());
         }
-        let mut writer = self.open(rows)?;
-        writer.write(rows).map_err(|cause| not_encoded(&self.location, &cause))?;
-        self.writer = Some(writer);
+        let mut open = self.open(rows)?;
+        open.encode(rows, self.target.threads).map_err(|cause| not_encoded(&self.location, &cause))?;
+        self.open = Some(open);
         self.meter_progress();
         Ok(())
     }
 
     pub(super) fn cut(&mut self) -> Result<()> {
-        if let Some(writer) = &mut self.writer {
-            writer.flush().map_err(|cause| not_encoded(&self.location, &cause))?;
+        if let Some(open) = &mut self.open {
+            open.cut(self.target.threads).map_err(|cause| not_encoded(&self.location, &cause))?;
         }
         self.meter_progress();
         Ok(())
@@ -75,10 +85,11 @@ impl Encoder {
 
     /// Writes the footer.
     pub(super) fn finish(mut self) -> Result<End> {
-        let mut writer = self.open(&RecordBatch::new_empty(self.target.arrow_schema.clone()))?;
-        let footer = writer.finish().map_err(|cause| not_encoded(&self.location, &cause))?;
-        let writer = self.writer.insert(writer);
-        let bytes = writer.bytes_written() as u64;
+        let mut open = self.open(&RecordBatch::new_empty(self.target.arrow_schema.clone()))?;
+        open.cut(self.target.threads).map_err(|cause| not_encoded(&self.location, &cause))?;
+        let footer = open.file.finish().map_err(|cause| not_encoded(&self.location, &cause))?;
+        let bytes = open.file.bytes_written() as u64;
+        self.open = Some(open);
         self.meter_progress();
         Ok(End {
             bytes,
@@ -90,21 +101,26 @@ impl Encoder {
 
     /// Memory of the row group in progress.
     pub(super) fn memory_bytes(&self) -> usize {
-        self.writer.as_ref().map_or(0, ArrowWriter::memory_size)
+        self.group().map_or(0, RowGroup::memory_bytes)
     }
 
     pub(super) fn take_bytes(&mut self) -> Vec<u8> {
-        self.writer.as_mut().map(|writer| std::mem::take(writer.inner_mut())).unwrap_or_default()
+        self.open.as_mut().map(|open| std::mem::take(open.file.inner_mut())).unwrap_or_default()
     }
 
     pub(super) fn encoded_bytes(&self) -> usize {
-        self.writer.as_ref().map_or(0, |writer| writer.bytes_written() + writer.in_progress_size())
+        let closed = self.open.as_ref().map_or(0, |open| open.file.bytes_written());
+        closed + self.group().map_or(0, RowGroup::encoded_bytes)
     }
 
-    /// The writer, or a new one for a file that begins with `rows`.
-    fn open(&mut self, rows: &RecordBatch) -> Result<ArrowWriter<Vec<u8>>> {
-        if let Some(writer) = self.writer.take() {
-            return Ok(writer);
+    fn group(&self) -> Option<&RowGroup> {
+        self.open.as_ref().and_then(|open| open.group.as_ref())
+    }
+
+    /// The file, or a new one that begins with `rows`.
+    fn open(&mut self, rows: &RecordBatch) -> Result<Open> {
+        if let Some(open) = self.open.take() {
+            return Ok(open);
         }
         let failed = |cause: ParquetError| not_encoded(&self.location, &cause);
         let properties =
@@ -112,7 +128,9 @@ impl Encoder {
         // Types come from the Iceberg schema; the Arrow schema in the footer would only repeat them.
         let options = ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
         let schema = self.target.arrow_schema.clone();
-        ArrowWriter::try_new_with_options(Vec::new(), schema, options).map_err(failed)
+        let writer = ArrowWriter::try_new_with_options(Vec::new(), schema, options).map_err(failed)?;
+        let (file, groups) = writer.into_serialized_writer().map_err(failed)?;
+        Ok(Open { file, groups, group: None })
     }
 
     /// The estimate of a row group may exceed what it becomes; the meter never runs backwards.
@@ -122,6 +140,42 @@ impl Encoder {
             self.meter.add_written(encoded - self.metered);
             self.metered = encoded;
         }
+    }
+}
+
+impl Open {
+    /// Adds rows, and ends row groups where they are full.
+    fn encode(&mut self, rows: &RecordBatch, threads: usize) -> parquet::errors::Result<()> {
+        let properties = self.file.properties();
+        let rows_max = properties.max_row_group_row_count().unwrap_or(usize::MAX);
+        let bytes_max = properties.max_row_group_bytes().unwrap_or(usize::MAX);
+        let mut done = 0;
+        while done < rows.num_rows() {
+            let group = match &mut self.group {
+                Some(group) => group,
+                none => {
+                    let number = self.file.flushed_row_groups().len();
+                    none.insert(RowGroup::new(self.groups.create_column_writers(number)?))
+                }
+            };
+            let count = (rows.num_rows() - done).min(rows_max - group.rows());
+            group.encode(&rows.slice(done, count), threads)?;
+            done += count;
+            if group.rows() >= rows_max || group.encoded_bytes() >= bytes_max {
+                self.cut(threads)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the row group in progress.
+    fn cut(&mut self, threads: usize) -> parquet::errors::Result<()> {
+        let Some(group) = self.group.take() else { return Ok(()) };
+        let mut row_group = self.file.next_row_group()?;
+        for chunk in group.finish(threads)? {
+            chunk.append_to_row_group(&mut row_group)?;
+        }
+        row_group.close().map(drop)
     }
 }
 

@@ -37,6 +37,8 @@ pub(super) struct Target {
     pub(super) spec_id: i32,
     /// How files are encoded, before their first rows are known.
     pub(super) properties: WriterProperties,
+    /// Threads that encode the columns of one file.
+    pub(super) threads: usize,
 }
 
 /// A file that takes rows.

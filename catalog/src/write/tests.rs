@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
-use arrow::datatypes::{DataType, Field, Schema};
+use arrow::array::{ArrayRef, AsArray, Float64Array, Int64Array, RecordBatch, StringArray};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema};
 use iceberg::spec::Datum;
 use object_store::ObjectStoreExt;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -226,4 +226,31 @@ async fn a_setting_that_cannot_work_is_named() {
     let settings = WriterSettings { zstd_level: 99, ..WriterSettings::default() };
     let error = TableWriter::new(&fixture.lake, &table, token(1), settings).unwrap_err();
     assert!(error.to_string().starts_with("not a zstd level: `99`"), "{error}");
+}
+
+#[tokio::test]
+async fn a_file_is_the_same_with_any_number_of_threads() {
+    let fixture = lake().await;
+    let lake = &fixture.lake;
+    let table = orders(lake, "orders", vec![], &[]).await;
+    let mut written = Vec::new();
+    for threads in [1, 2, 7] {
+        let settings = WriterSettings { threads, ..WriterSettings::default() };
+        let mut writer = TableWriter::new(lake, &table, token(threads as u128), settings).unwrap();
+        // Batches that do not end where row groups do.
+        for start in (0..600_000_i64).step_by(50_000) {
+            writer.write(rows(start..start + 50_000)).await.unwrap();
+        }
+        let files = writer.finish().await.unwrap();
+        let path = lake.object_path(files.files[0].file_path()).unwrap();
+        let bytes = lake.store().get(&path).await.unwrap().bytes().await.unwrap();
+        let reader = ParquetRecordBatchReaderBuilder::try_new(bytes.clone()).unwrap();
+        let groups: Vec<_> = reader.metadata().row_groups().iter().map(|group| group.num_rows()).collect();
+        assert_eq!(groups, [262_144, 262_144, 75_712]);
+        let read: Vec<RecordBatch> = reader.build().unwrap().map(Result::unwrap).collect();
+        let first = read.iter().flat_map(|batch| batch.column(0).as_primitive::<Int64Type>().values());
+        assert!(first.copied().eq(0..600_000));
+        written.push(bytes);
+    }
+    assert!(written.windows(2).all(|pair| pair[0] == pair[1]));
 }

@@ -42,7 +42,7 @@ pub fn profile_page(profile: &Profile) -> String {
             .iter()
             .map(|(at, rows)| Bar { label: at.format("%Y-%m-%d %H:%M").to_string(), rows: *rows });
         let bars: Vec<Bar> = bars.collect();
-        let _ = write!(body, "<h2>Rows by commit</h2>{}", columns_plot(&bars));
+        let _ = write!(body, "<h2>Rows by commit</h2>{}", columns_plot(&bars, None));
     }
     for column in &profile.columns {
         body.push_str(&column_section(column, profile.rows));
@@ -98,7 +98,7 @@ fn column_section(column: &ColumnProfile, rows: u64) -> String {
     // Bins have an order of their own and stand upright; categories are read line by line.
     let is_binned = column.mean.is_some() || column.kind.starts_with("Timestamp") || column.kind == "Date32";
     let plot = match is_binned {
-        true => columns_plot(&column.bars),
+        true => columns_plot(&column.bars, column.max.as_deref()),
         false => lines_plot(&column.bars, None),
     };
     format!(
@@ -115,7 +115,7 @@ fn shift_section(shift: &Shift) -> String {
         let _ = write!(facts, "<dt>{statistic}<dd>{value:.4}");
     }
     if let Some(p_value) = shift.p_value {
-        let _ = write!(facts, "<dt>p<dd>{p_value:.3e}");
+        let _ = write!(facts, "<dt>p<dd>{}", short(p_value));
     }
     let [a, b] = shift.null_share.map(|share| format!("{:.1} %", share * 100.0));
     let _ = write!(facts, "<dt>nulls<dd>{a} · {b}");
@@ -127,8 +127,8 @@ fn shift_section(shift: &Shift) -> String {
     )
 }
 
-/// Upright bars in their order, with the first and the last label.
-fn columns_plot(bars: &[Bar]) -> String {
+/// Upright bars in their order, with the label of the first, and where the last one ends, if not the last label.
+fn columns_plot(bars: &[Bar], end: Option<&str>) -> String {
     let (Some(first), Some(last)) = (bars.first(), bars.last()) else { return String::new() };
     let (height, floor) = (120.0, 104.0);
     let highest = bars.iter().map(|bar| bar.rows).max().unwrap_or(0).max(1) as f64;
@@ -152,7 +152,7 @@ fn columns_plot(bars: &[Bar]) -> String {
         height - 2.0,
         escaped(&first.label),
         height - 2.0,
-        escaped(&last.label)
+        escaped(end.unwrap_or(&last.label))
     );
     svg
 }
