@@ -82,6 +82,9 @@ enum What {
         /// Topics file, or a built-in one by name: shop, olist [default: shop]
         #[arg(long, value_name = "FILE|NAME")]
         topics: Option<PathBuf>,
+        /// Land also messages that their table holds already, which makes second rows
+        #[arg(long)]
+        again: bool,
         /// Change nothing, only say what would happen
         #[arg(long)]
         dry_run: bool,
@@ -157,10 +160,10 @@ pub(crate) async fn run(args: DeadLettersArgs, config: Config) -> Result<ExitCod
             list(&config, &selection, each.then_some(limit), json).await
         }
         What::Show { place, bytes, hex, json } => show(&config, &place, (bytes, hex), json).await,
-        What::Replay { filter, id, topics, dry_run, json } => {
+        What::Replay { filter, id, topics, again, dry_run, json } => {
             let mut config = config;
             config.kafka.topics = topics.or(config.kafka.topics.take());
-            let settings = replay_settings(&config, filter.selection(id), dry_run)?;
+            let settings = replay_settings(&config, filter.selection(id), (again, dry_run))?;
             let lake = parts::lake(&config).await?;
             print_report(&dead_letters::replay(&lake, &settings).await?, json)?;
             Ok(ExitCode::SUCCESS)
@@ -169,12 +172,25 @@ pub(crate) async fn run(args: DeadLettersArgs, config: Config) -> Result<ExitCod
 }
 
 /// Replays need no broker: only what ingest lands, and how.
-fn replay_settings(config: &Config, selection: Selection, dry_run: bool) -> Result<ReplaySettings, Failure> {
+fn replay_settings(
+    config: &Config,
+    selection: Selection,
+    (again, dry_run): (bool, bool),
+) -> Result<ReplaySettings, Failure> {
     let mut offline = config.clone();
     offline.kafka.brokers.get_or_insert_with(|| "localhost:9092".to_owned());
     let IngestSettings { topics, dead_letters, registry, max_message_bytes, writer, .. } =
         ingest::settings(&offline, &[])?;
-    Ok(ReplaySettings { topics, dead_letters, registry, max_message_bytes, writer, selection, dry_run })
+    Ok(ReplaySettings {
+        topics,
+        dead_letters,
+        registry,
+        max_message_bytes,
+        writer,
+        selection,
+        again,
+        dry_run,
+    })
 }
 
 /// The condition of a selection in SQL.
@@ -341,7 +357,7 @@ fn print_report(report: &ReplayReport, json: bool) -> Result<(), Failure> {
         output::grouped(report.bad)
     );
     for (count, what) in [
-        (report.present, "were in their tables already: only the dead letter goes"),
+        (report.present, "were in their tables already, or were there twice: only the dead letter goes"),
         (report.waiting, "wait for ingest, which has not brought all tables of their topic so far"),
         (report.foreign, "come from files or from topics that the topics file does not land"),
     ] {

@@ -12,7 +12,8 @@
 //! - A message lands in one table at most, so a place that a table holds is done.
 //! - Every table that the commit touches also moves the position of the source [`SOURCE`] on by one, from where it
 //!   stood when the replay began. So of two replays that began at the same state one is fenced, and begins again.
-//! - A letter whose place (topic, partition, offset) its tables already hold is deleted and makes no row. So a catalog
+//! - A letter whose place (topic, partition, offset) its tables already hold is deleted and makes no row, unless that
+//!   is wished. So a catalog
 //!   that moves one table at a time (the letters last) loses and doubles nothing either: what a kill leaves behind is
 //!   found by the next replay.
 //! - A letter that some table of its topic has not come to yet is left alone: ingest will bring it there by itself.
@@ -66,6 +67,8 @@ pub struct ReplaySettings {
     pub writer: WriterSettings,
     /// Which letters.
     pub selection: Selection,
+    /// Land also what a table holds already, which makes second rows.
+    pub again: bool,
     /// Change nothing, only count. Tables do not grow then, so a field that cannot become a column goes unnoticed.
     pub dry_run: bool,
 }

@@ -76,36 +76,49 @@ fn a_replay_that_is_killed_anywhere_loses_and_doubles_nothing() {
 }
 
 #[test]
-fn a_flood_pauses_ingest_until_the_topics_file_takes_it_and_every_metric_is_there() {
+fn a_flooded_topic_pauses_the_others_go_on_and_every_metric_is_there() {
     let lake = Lake::on_s3().with_kafka();
-    let topic = unique("flood");
-    let topics = topics_file(&lake, &topic, "sale");
+    let (flood, calm) = (unique("flood"), unique("calm"));
+    let topics = two_topics_file(&lake, &flood, &calm, "sale");
     let lake = lake
         .with("SLUICE_KAFKA_TOPICS", &topics)
         .with("SLUICE_KAFKA_GROUP", &unique("flooded"))
         .with("SLUICE_INGEST_COMMIT_INTERVAL", "1s")
         .with("SLUICE_INGEST_DEAD_LETTERS_MIN_MESSAGES", "10")
         .with("SLUICE_INGEST_DEAD_LETTERS_PAUSE", "1h")
+        .with("SLUICE_MAINTAIN_EVERY", "1s")
         .with("SLUICE_MODELS_EVERY", "1h");
     lake.succeed(&["topics", "apply"]);
-    send(&lake, &topic, &[GIFT; 50]);
+    send(&lake, &flood, &[GIFT; 50]);
+    send(&lake, &calm, &[SALE; 20]);
     let running = Running::start(&lake);
-    let paused = |now: &str| format!(r#"sluice_ingest_paused{{reason="dead_letter_share"}} {now}"#);
-    running.until("landing is paused", |metrics| metrics.contains(&paused("1")));
-    assert!(running.said().contains("landing pauses: 50 of the last 50 messages"), "{}", running.said());
-    let nothing = exactly_once_of(&lake, &topic);
+    let paused = |now: &str| {
+        format!(r#"sluice_ingest_topic_paused{{topic="{flood}",reason="dead_letter_share"}} {now}"#)
+    };
+    let rows =
+        |table: &str, rows: u64| format!(r#"sluice_ingest_landed_rows_total{{table="{table}"}} {rows}"#);
+    let lag = |lag: u64| format!(r#"sluice_ingest_lag_messages{{topic="{flood}",partition="0"}} {lag}"#);
+    running.until("the topic pauses", |metrics| metrics.contains(&paused("1")));
+    running.until("the other goes on", |metrics| metrics.contains(&rows("bronze.calm", 20)));
+    assert!(running.said().contains("50 of the last 50 messages"), "{}", running.said());
+    send(&lake, &flood, &[GIFT; 5]);
+    send(&lake, &calm, &[SALE, BAD]);
+    running.until("the other goes on and on", |metrics| metrics.contains(&rows("bronze.calm", 21)));
+    running.until("its lag is true", |metrics| metrics.contains(&lag(55)));
+    let nothing = counted(&lake, &flood);
     assert_eq!((nothing["landed"].as_u64(), nothing["dead_letters"].as_u64()), (Some(0), Some(0)));
+    assert_eq!(exactly_once(&lake, &[&calm]).get("dead_letters"), 1);
 
-    topics_file(&lake, &topic, "sale, gift");
+    two_topics_file(&lake, &flood, &calm, "sale, gift");
     running.until("landing goes on", |metrics| metrics.contains(&paused("0")));
-    send(&lake, &topic, &[SALE, BAD]);
-    let letter = format!(r#"sluice_ingest_dead_letters_total{{topic="{topic}",cause="malformed"}} 1"#);
+    send(&lake, &flood, &[SALE, BAD]);
+    let letter = format!(r#"sluice_ingest_dead_letters_total{{topic="{flood}",cause="malformed"}} 1"#);
     running.until("everything has landed", |metrics| {
-        metrics.contains(&letter)
-            && metrics.contains(r#"sluice_ingest_landed_total{table="bronze.sales"} 51"#)
+        metrics.contains(&letter) && metrics.contains(&rows("bronze.sales", 56)) && metrics.contains(&lag(0))
     });
+    running.ask("select count(*) from bronze.sales");
     let documented = documented();
-    assert!(documented.len() > 15, "{documented:?}");
+    assert!(documented.len() > 35, "{documented:?}");
     for name in documented {
         let is_of = |line: &str| {
             let rest = line.strip_prefix(&name).unwrap_or_default();
@@ -114,12 +127,33 @@ fn a_flood_pauses_ingest_until_the_topics_file_takes_it_and_every_metric_is_ther
         running.until(&name, |metrics| metrics.lines().any(is_of));
     }
     running.process.stop();
-    let landing = exactly_once(&lake, &[&topic]);
-    assert_eq!((landing.rows("bronze.sales"), landing.get("dead_letters")), (51, 1));
+    let landing = exactly_once(&lake, &[&flood, &calm]);
+    assert_eq!((landing.rows("bronze.sales"), landing.rows("bronze.calm")), (56, 21));
+    assert_eq!(landing.get("dead_letters"), 2);
+}
+
+#[test]
+fn catching_up_lands_the_other_topics_and_ends_with_an_error() {
+    let lake = Lake::on_s3().with_kafka();
+    let (flood, calm) = (unique("flood"), unique("calm"));
+    let topics = two_topics_file(&lake, &flood, &calm, "sale");
+    let lake = lake.with("SLUICE_INGEST_DEAD_LETTERS_MIN_MESSAGES", "10");
+    lake.succeed(&["topics", "apply", "--topics", &topics]);
+    send(&lake, &flood, &[GIFT; 50]);
+    send(&lake, &calm, &[SALE; 20]);
+    let ingest = ["ingest", "--topics", &topics, "--until-caught-up"];
+    let failed = lake.run(&ingest);
+    assert!(!failed.status.success(), "{failed}");
+    assert!(failed.stderr.contains(&format!("50 of the last 50 messages of topic `{flood}`")), "{failed}");
+    assert_eq!(exactly_once(&lake, &[&calm]).rows("bronze.calm"), 20);
+    assert_eq!(counted(&lake, &flood)["dead_letters"].as_u64(), Some(0));
+    let lake = lake.with("SLUICE_INGEST_DEAD_LETTERS_MAX_SHARE", "1");
+    lake.succeed(&ingest);
+    assert_eq!(exactly_once(&lake, &[&flood, &calm]).get("dead_letters"), 50);
 }
 
 /// What the judge counts, though records are still waiting.
-fn exactly_once_of(lake: &Lake, topic: &str) -> Value {
+fn counted(lake: &Lake, topic: &str) -> Value {
     let run = Command::new(parts().get("PYTHON"))
         .arg(root().join("tests/clients/exactly_once.py"))
         .args([lake.dir().to_str().unwrap(), parts().brokers(), topic])
@@ -130,17 +164,18 @@ fn exactly_once_of(lake: &Lake, topic: &str) -> Value {
     serde_json::from_str(said.lines().last().unwrap_or_default()).unwrap()
 }
 
-/// The metrics of ingest that the page on watching names.
+/// The metrics that the page on watching names.
 fn documented() -> Vec<String> {
     let page = std::fs::read_to_string(root().join("docs/watching.md")).unwrap();
-    let section = page.split("## ").find(|section| section.starts_with("Ingest\n")).unwrap();
-    let rows = section.lines().filter_map(|line| line.strip_prefix("| `"));
-    rows.map(|row| row.split_once('`').unwrap().0.to_owned()).collect()
+    let rows = page.lines().filter_map(|line| line.strip_prefix("| `"));
+    let cells = rows.map(|row| row.split_once(" |").unwrap().0.trim_end_matches('`').to_owned());
+    cells.flat_map(|cell| cell.split("`, `").map(str::to_owned).collect::<Vec<_>>()).collect()
 }
 
 /// `sluice run`, and what it says on standard error.
 struct Running {
     process: Started,
+    flight: String,
     http: String,
     said: Arc<Mutex<String>>,
 }
@@ -149,7 +184,11 @@ impl Running {
     fn start(lake: &Lake) -> Self {
         let mut process = lake.start(&["run", "--flight", "127.0.0.1:0", "--http", "127.0.0.1:0"]);
         let mut lines = BufReader::new(process.process.stderr.take().unwrap()).lines();
-        let http = lines.find_map(|line| Some(line.unwrap().split_once("http://")?.1.trim().to_owned()));
+        let mut address = |scheme: &str| {
+            let found = lines.find_map(|line| Some(line.unwrap().split_once(scheme)?.1.trim().to_owned()));
+            found.unwrap_or_else(|| panic!("it ended without naming its {scheme} address"))
+        };
+        let (flight, http) = (address("grpc://"), address("http://"));
         let said = Arc::new(Mutex::new(String::new()));
         let heard = Arc::clone(&said);
         std::thread::spawn(move || {
@@ -157,11 +196,21 @@ impl Running {
                 heard.lock().unwrap().push_str(&(line + "\n"));
             }
         });
-        Self { process, http: http.unwrap(), said }
+        Self { process, flight, http, said }
     }
 
     fn said(&self) -> String {
         self.said.lock().unwrap().clone()
+    }
+
+    /// A statement through Flight SQL.
+    fn ask(&self, sql: &str) {
+        let script = "import sys, adbc_driver_flightsql.dbapi as flight
+with flight.connect('grpc://' + sys.argv[1]) as c, c.cursor() as q:
+    q.execute(sys.argv[2]); print(q.fetchall())";
+        let run =
+            Command::new(parts().get("PYTHON")).args(["-c", script, &self.flight, sql]).output().unwrap();
+        assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
     }
 
     /// Waits until the metrics are as wished.
@@ -190,18 +239,27 @@ fn killed(lake: &Lake, arguments: &[&str], name: &str, point: Point) {
 
 /// A topics file whose one table takes these types of events; written again, it is another.
 fn topics_file(lake: &Lake, topic: &str, types: &str) -> String {
-    let text = format!(
-        "topics:
-  - name: {topic}
+    let text = format!("topics:\n{}", declared(topic, "bronze.sales", types));
+    lake.file("topics.yaml", &text).to_str().unwrap().to_owned()
+}
+
+/// The same, with a topic beside it that takes sales only.
+fn two_topics_file(lake: &Lake, topic: &str, other: &str, types: &str) -> String {
+    let (one, two) = (declared(topic, "bronze.sales", types), declared(other, "bronze.calm", "sale"));
+    lake.file("topics.yaml", format!("topics:\n{one}{two}")).to_str().unwrap().to_owned()
+}
+
+fn declared(topic: &str, table: &str, types: &str) -> String {
+    format!(
+        "  - name: {topic}
     partitions: 1
     routes:
-      - table: bronze.sales
+      - table: {table}
         event_types: [{types}]
         columns: {{id: string, event_type: string}}
         required: [id]
 "
-    );
-    lake.file("topics.yaml", &text).to_str().unwrap().to_owned()
+    )
 }
 
 fn send(lake: &Lake, topic: &str, events: &[&str]) {

@@ -147,7 +147,7 @@ impl Base {
             base.waiting.insert(topic, waiting);
             let mut found = Offsets::new();
             for &table in plan.topics[topic].tables.iter().filter(|table| **table != plan.dead_letters) {
-                if let (Some(table), false) = (&base.tables[table], wanted.is_empty()) {
+                if let (Some(table), false) = (&base.tables[table], wanted.is_empty() || settings.again) {
                     present::find(lake, table, &plan.topics[topic].name, &wanted, &mut found).await?;
                 }
             }

@@ -39,6 +39,7 @@ fn settings(topics: Vec<Topic>) -> ReplaySettings {
         max_message_bytes: 1 << 20,
         writer: WriterSettings::default(),
         selection: Selection::default(),
+        again: false,
         dry_run: false,
     }
 }
@@ -152,6 +153,8 @@ async fn a_place_that_a_table_holds_makes_no_second_row() {
     commit.files = Some(writer.finish().await.unwrap());
     let _ = lake.commit(vec![commit], now()).await.unwrap();
     assert_eq!(offsets(&lake, "bronze.dead_letters").await, [1, 1, 2, 4, 5, 5]);
+    let told = ReplaySettings { again: true, dry_run: true, ..settings(corrected()) };
+    assert_eq!(replay(&lake, &told).await.unwrap().landed, 2, "who wishes it gets second rows");
     let again = replay(&lake, &settings(corrected())).await.unwrap();
     assert_eq!((again.landed, again.present, again.bad), (0, 4, 2), "a second letter of a message goes too");
     assert_eq!(offsets(&lake, "bronze.dead_letters").await, [1, 5]);
