@@ -198,6 +198,11 @@ impl Progress {
         lock(&self.partitions).entry((topic.to_owned(), partition)).or_default().start(next);
     }
 
+    /// Notes that nothing is read any more: what was read and not committed will be read again.
+    pub(crate) fn stop_reading(&self) {
+        lock(&self.partitions).values_mut().for_each(|partition| partition.progress.read = None);
+    }
+
     /// Notes the position of a reader, and Kafka's time of the last message before it in milliseconds.
     pub(crate) fn set_read(&self, topic: &str, partition: i32, next: i64, millis: Option<i64>) {
         lock(&self.partitions).entry((topic.to_owned(), partition)).or_default().read(next, millis);

@@ -116,6 +116,7 @@ pub(crate) async fn run(shared: &Shared, budget: Arc<Budget>, stop: &Cancellatio
     session.pause_topics();
     let end = session.work(events, landings, stop).await;
     session.close(handles).await;
+    shared.progress.stop_reading();
     end
 }
 
