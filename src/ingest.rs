@@ -154,5 +154,5 @@ async fn land(
 pub(crate) async fn watch(counters: Arc<Progress>, done: CancellationToken) {
     let mut view = view::View::default();
     let lines = |elapsed| view.lines(&counters, elapsed, edge::now());
-    progress::show_lines(done, lines, |_| view::summary(&counters)).await;
+    progress::show_lines(done, lines, |_| view::line(&counters)).await;
 }

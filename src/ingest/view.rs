@@ -28,7 +28,8 @@ const HEADER: [&str; 8] =
 struct Sample {
     at: Duration,
     consumed: u64,
-    unread: u64,
+    /// `None` while it is unknown.
+    unread: Option<u64>,
 }
 
 /// The view, and what it must remember to tell speeds.
@@ -45,9 +46,10 @@ struct Row {
     lag: u64,
     behind: f64,
     speed: f64,
-    unread: u64,
+    /// `None` while the positions of some partition are unknown.
+    unread: Option<u64>,
     /// Unread messages a second that there are fewer; negative when they become more.
-    gain: f64,
+    gain: Option<f64>,
 }
 
 impl View {
@@ -71,13 +73,14 @@ impl View {
     ) -> Vec<String> {
         let mut rows: BTreeMap<String, Row> = BTreeMap::new();
         for (name, topic) in topics {
-            let (lag, behind, speed, unread, gain) = (0, 0.0, 0.0, 0, 0.0);
-            rows.insert(name.clone(), Row { name, topic, lag, behind, speed, unread, gain });
+            let (lag, behind, speed, gain) = (0, 0.0, 0.0, None);
+            rows.insert(name.clone(), Row { name, topic, lag, behind, speed, unread: Some(0), gain });
         }
         for ((name, _), partition) in partitions {
             let Some(row) = rows.get_mut(name) else { continue };
             row.lag += partition.lag();
-            row.unread += partition.unread();
+            let unread = partition.read.and(partition.end).map(|_| partition.unread());
+            row.unread = row.unread.zip(unread).map(|(one, other)| one + other);
             row.behind = row.behind.max(partition.lag_seconds(now.timestamp_millis()));
         }
         rows.values_mut().for_each(|row| self.measure(row, elapsed));
@@ -101,8 +104,12 @@ impl View {
         let seconds = at.saturating_sub(first.at).as_secs_f64();
         if seconds > 0.0 {
             row.speed = row.topic.consumed.saturating_sub(first.consumed) as f64 / seconds;
-            row.gain = (first.unread as f64 - row.unread as f64) / seconds;
         }
+        let known = samples.iter().find_map(|sample| Some((sample.at, sample.unread?)));
+        row.gain = row.unread.zip(known).and_then(|(unread, (since, before))| {
+            let seconds = at.saturating_sub(since).as_secs_f64();
+            (seconds > 0.0).then(|| (before as f64 - unread as f64) / seconds)
+        });
     }
 }
 
@@ -130,19 +137,26 @@ impl Row {
         if self.topic.paused.is_some() {
             return "paused".to_owned();
         }
-        // What comes in while one looks is no arrears.
-        if self.unread as f64 <= self.speed * 2.0 {
-            return "now".to_owned();
-        }
-        match self.gain > 0.0 {
-            true => span((self.unread as f64 / self.gain) as u64),
-            false => "never".to_owned(),
+        match (self.unread, self.gain) {
+            // What comes in while one looks is no arrears.
+            (Some(unread), _) if unread as f64 <= self.speed * 2.0 => "now".to_owned(),
+            (Some(unread), Some(gain)) if gain > 0.0 => span((unread as f64 / gain) as u64),
+            (Some(_), Some(_)) => "never".to_owned(),
+            _ => "?".to_owned(),
         }
     }
 }
 
-/// One line for all topics; also what is written where there is no terminal.
-pub(crate) fn summary(counters: &Progress) -> String {
+/// One line for all topics, with those that pause, for where there is no terminal.
+pub(super) fn line(counters: &Progress) -> String {
+    let topics = counters.topics();
+    let paused = topics.iter().filter_map(|(name, topic)| Some((name, topic.paused?)));
+    let told = paused.take(TOPICS_MAX).map(|(name, reason)| format!(" · {name} paused: {}", reason.name()));
+    summary(counters) + &told.collect::<String>()
+}
+
+/// The figures of all topics.
+fn summary(counters: &Progress) -> String {
     let mut line = format!(
         "consumed {} · landed {} · dead letters {} · lag {} · buffered {} · commits {}",
         output::grouped(counters.consumed()),
@@ -154,11 +168,6 @@ pub(crate) fn summary(counters: &Progress) -> String {
     );
     if counters.is_memory_paused() {
         line += &format!(" · paused: {}", PauseReason::Memory.name());
-    }
-    let topics = counters.topics();
-    let paused = topics.iter().filter_map(|(name, topic)| Some((name, topic.paused?)));
-    for (name, reason) in paused.take(TOPICS_MAX) {
-        line += &format!(" · {name} paused: {}", reason.name());
     }
     line
 }

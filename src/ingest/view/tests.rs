@@ -55,14 +55,29 @@ fn what_comes_in_while_one_looks_is_caught_up_and_what_grows_never_is() {
         lag: 0,
         behind: 0.0,
         speed: 100.0,
-        unread: 200,
-        gain: -1.0,
+        unread: Some(200),
+        gain: Some(-1.0),
     };
     assert_eq!(row.caught_up_in(), "now");
-    row.unread = 201;
+    row.unread = Some(201);
     assert_eq!(row.caught_up_in(), "never");
-    (row.speed, row.unread) = (0.0, 0);
+    (row.speed, row.unread) = (0.0, Some(0));
     assert_eq!(row.caught_up_in(), "now");
+    row.unread = None;
+    assert_eq!(row.caught_up_in(), "?", "nobody knows before the first answer of Kafka");
+}
+
+#[test]
+fn an_end_that_becomes_known_is_no_growth() {
+    let mut view = View::default();
+    let topic = |consumed| topics(&[("t", TopicProgress { consumed, ..TopicProgress::default() })]);
+    let mut parts: BTreeMap<_, _> = [partition("t", 0, (0, 0, 0), 0)].into();
+    parts.get_mut(&("t".to_owned(), 0)).unwrap().end = None;
+    let first = view.table(topic(0), &parts, at(0));
+    assert!(first[1].contains(" ? "), "{first:?}");
+    view.table(topic(100), &[partition("t", 0, (0, 100, 1000), 0)].into(), at(1));
+    let lines = view.table(topic(200), &[partition("t", 0, (0, 200, 1000), 0)].into(), at(2));
+    assert!(lines[1].contains("            8s  "), "{lines:?}");
 }
 
 #[test]
