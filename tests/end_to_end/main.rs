@@ -25,6 +25,7 @@ mod catalogs;
 mod changes;
 mod clients;
 mod compose;
+mod dead_letters;
 mod demo;
 mod foreign;
 mod interop;
