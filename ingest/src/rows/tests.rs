@@ -1,7 +1,12 @@
 //! The schema policies, from raw messages to tables that grow, on a lake in memory.
 
+mod corpus;
+mod hostile;
+mod policy;
+
 use std::collections::BTreeMap;
 
+use arrow::record_batch::RecordBatch;
 use arrow::util::display::array_value_to_string;
 use proptest::prelude::*;
 use sluice_catalog::Lake;
@@ -11,6 +16,10 @@ use crate::pipeline::tables;
 use crate::registry::tests::{Server, lookup};
 use crate::topics::{SchemaPolicy, Topics};
 use crate::{fixtures, plan};
+
+/// What a byte of a message may unpack to, in bytes of columns, on top of what any row takes.
+const BYTES_OF_A_BYTE: usize = 64;
+const BYTES_OF_A_ROW: usize = 16 << 10;
 
 const HEAD: &str = "topics:\n  - name: t\n    format: FORMAT\n    routes:\n      - table: bronze.t\n";
 
@@ -42,8 +51,8 @@ async fn session(lake: &Lake, plan: &plan::Plan) -> Arc<Plans> {
 }
 
 impl Bench {
-    /// `table: column=value ...` of each row without nulls and source columns, in the order of the messages.
-    async fn rows(&self, payloads: &[&[u8]]) -> Vec<String> {
+    /// The rows of all tables.
+    async fn routed(&self, payloads: &[&[u8]]) -> Vec<RecordBatch> {
         let mut raw = RawBatch::new(0, 0);
         for (offset, payload) in payloads.iter().enumerate() {
             raw.push(offset as i64, None, None, Some(payload));
@@ -51,8 +60,20 @@ impl Bench {
         let (plans, schemas) = (Arc::clone(&self.plans), self.schemas.clone());
         let work = move || Rows::new(&plans, schemas).unwrap().of(&raw).unwrap();
         let routed = tokio::task::spawn_blocking(work).await.unwrap();
+        let batches: Vec<_> = routed.tables.into_iter().map(|(_, batch)| batch).collect();
+        let memory: usize = batches.iter().map(RecordBatch::get_array_memory_size).sum();
+        let bytes: usize = payloads.iter().map(|payload| payload.len()).sum();
+        assert!(
+            memory <= payloads.len() * BYTES_OF_A_ROW + bytes * BYTES_OF_A_BYTE,
+            "{bytes} bytes of messages became {memory} bytes of columns"
+        );
+        batches
+    }
+
+    /// `column=value ...` of each row without nulls and source columns, or `cause: error`, in the order of the messages.
+    async fn rows(&self, payloads: &[&[u8]]) -> Vec<String> {
         let mut lines = BTreeMap::new();
-        for (_, batch) in &routed.tables {
+        for batch in &self.routed(payloads).await {
             for row in 0..batch.num_rows() {
                 let cell = |name: &str| {
                     let column = batch.column_by_name(name)?;
