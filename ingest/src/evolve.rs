@@ -17,6 +17,8 @@
 //! the rows are read again. Another worker that adds the same column at the same time is found out by looking: the
 //! table is the one authority on its columns.
 
+use std::cell::LazyCell;
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arrow::datatypes::{DataType, Fields, Schema, TimeUnit};
@@ -192,17 +194,17 @@ fn path_of(alteration: &Alteration) -> &[String] {
 
 fn compare(known: &Fields, fields: &Fields, path: &mut Vec<String>, found: &mut Vec<Alteration>) {
     let mut room = COLUMNS_MAX.saturating_sub(known.len() + found.len());
+    let taken =
+        LazyCell::new(|| known.iter().map(|known| known.name().to_lowercase()).collect::<HashSet<_>>());
     for field in fields {
         path.push(field.name().clone());
         match known.iter().find(|known| known.name() == field.name()) {
             Some(known) => widen(known.data_type(), field.data_type(), path, found),
             None => {
-                let taken =
-                    known.iter().any(|known| known.name().to_lowercase() == field.name().to_lowercase());
                 let named = !field.name().trim().is_empty() && field.name().len() <= NAME_MAX;
                 let reserved = path.len() == 1 && field.name().starts_with("_src_");
                 if let Some(data_type) = landing(field.data_type())
-                    && (named && !taken && !reserved && room > 0)
+                    && (room > 0 && named && !reserved && !taken.contains(&field.name().to_lowercase()))
                 {
                     room -= 1;
                     let (column, doc) = (path.clone(), None);

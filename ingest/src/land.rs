@@ -285,7 +285,9 @@ impl Lander {
             let dead = table == self.plan.dead_letters;
             self.progress.add_rows(&self.plan.tables[table].name.to_string(), rows, dead);
         }
-        self.progress.add_commit(pending.began.elapsed().as_secs_f64());
+        let took = pending.began.elapsed();
+        tracing::debug!(token = %pending.token, epoch = pending.seal.epoch, ?took, "committed");
+        self.progress.add_commit(took.as_secs_f64());
         self.account();
         Ok(Landed::Done(done))
     }

@@ -66,15 +66,19 @@ fn a_value_that_unpacks_beyond_reason_is_a_misfit() {
         (format!("list({wide})"), many("{}")),
         (format!("list({wide})"), many("null")),
         (format!("list(list({wide}))"), many("[{}]")),
-        (format!("map({wide})"), format!("{{{}}}", (0..20_000).map(|n| format!("\"{n}\":{{}}")).collect::<Vec<_>>().join(","))),
+        (
+            format!("map({wide})"),
+            format!("{{{}}}", (0..20_000).map(|n| format!("\"{n}\":{{}}")).collect::<Vec<_>>().join(",")),
+        ),
     ] {
         let found = fitted(&[few[1], Some(&text), few[1]], &kind);
-        assert_eq!(found, ["null", "!", "null"], "{}", &text[..20]);
+        // The values themselves would be too long to show.
+        assert!(found[0] == "null" && found[1] == "!" && found[2] == "null", "{}", &text[..20]);
     }
     let found = fitted(&few, &format!("list({wide})"));
     assert!(found.iter().all(|value| value != "!"));
     // A long list of plain values is none of these.
-    assert_ne!(fitted(&[Some(&many("1"))], "list(long)"), ["!"]);
+    assert!(fitted(&[Some(&many("1"))], "list(long)") != ["!"]);
 }
 
 proptest! {

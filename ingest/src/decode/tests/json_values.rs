@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Float32Array, Float64Array, Int32Array,
-    Int64Array, ListArray, MapArray, StringArray, StructArray, Time64MicrosecondArray, TimestampMicrosecondArray,
+    ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Float32Array, Float64Array,
+    Int32Array, Int64Array, ListArray, MapArray, StringArray, StructArray, Time64MicrosecondArray,
+    TimestampMicrosecondArray,
 };
 use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::datatypes::{DataType, Field, Schema};
@@ -68,8 +69,20 @@ struct Event {
 fn event() -> impl Strategy<Value = Event> {
     use prop::option::of;
     let decimal = || -99_999_999_999_999_999_999..=99_999_999_999_999_999_999_i128;
-    let flat = (of(".*"), any::<Option<i32>>(), any::<Option<i64>>(), of(-1e30_f32..1e30), of(prop::num::f64::NORMAL));
-    let more = (any::<Option<bool>>(), of(-719_162..=2_932_896_i32), of(0..86_400_000_000_i64), of(".{1,9}"), of(decimal()));
+    let flat = (
+        of(".*"),
+        any::<Option<i32>>(),
+        any::<Option<i64>>(),
+        of(-1e30_f32..1e30),
+        of(prop::num::f64::NORMAL),
+    );
+    let more = (
+        any::<Option<bool>>(),
+        of(-719_162..=2_932_896_i32),
+        of(0..86_400_000_000_i64),
+        of(".{1,9}"),
+        of(decimal()),
+    );
     let nested = (
         of(-62_135_596_800_000..=253_402_300_799_999_i64),
         of(prop::collection::vec(any::<Option<i64>>(), 0..5)),
@@ -78,7 +91,19 @@ fn event() -> impl Strategy<Value = Event> {
         0..3_u8,
     );
     (flat, more, nested).prop_map(|((s, i, n, f, g), (b, day, time, raw, d), (at, l, o, m, how))| Event {
-        s, i, n, f, g, b, day, time, raw, d, at, l, o,
+        s,
+        i,
+        n,
+        f,
+        g,
+        b,
+        day,
+        time,
+        raw,
+        d,
+        at,
+        l,
+        o,
         m: m.map(|m| m.into_iter().collect()),
         how,
     })
@@ -87,25 +112,42 @@ fn event() -> impl Strategy<Value = Event> {
 impl Event {
     /// As JSON; what is null is said so, or left out.
     fn text(&self) -> String {
-        let day = |days: i32| chrono::NaiveDate::from_num_days_from_ce_opt(days + 719_163).unwrap().to_string();
+        let day =
+            |days: i32| chrono::NaiveDate::from_num_days_from_ce_opt(days + 719_163).unwrap().to_string();
         let time = |micros: i64| {
             let seconds = micros / 1_000_000;
-            format!("{:02}:{:02}:{:02}.{:06}", seconds / 3600, seconds / 60 % 60, seconds % 60, micros % 1_000_000)
+            format!(
+                "{:02}:{:02}:{:02}.{:06}",
+                seconds / 3600,
+                seconds / 60 % 60,
+                seconds % 60,
+                micros % 1_000_000
+            )
         };
         let map = |entries: &Vec<(String, i128)>| {
             entries.iter().map(|(key, value)| (key.clone(), spelled(*value, self.how))).collect::<Map<_, _>>()
         };
         let values = [
-            json!(self.s), json!(self.i), json!(self.n), json!(self.f), json!(self.g), json!(self.b),
-            json!(self.day.map(day)), json!(self.time.map(time)), json!(self.raw),
-            json!(self.d.map(|d| spelled(d, self.how))), json!(self.at), json!(self.l),
+            json!(self.s),
+            json!(self.i),
+            json!(self.n),
+            json!(self.f),
+            json!(self.g),
+            json!(self.b),
+            json!(self.day.map(day)),
+            json!(self.time.map(time)),
+            json!(self.raw),
+            json!(self.d.map(|d| spelled(d, self.how))),
+            json!(self.at),
+            json!(self.l),
             json!(self.o.as_ref().map(|(x, t)| json!({"x": x, "t": t, "unknown": [1]}))),
             json!(self.m.as_ref().map(map)),
         ];
         let members = KINDS.iter().zip(values).filter(|(_, value)| self.how != 0 || !value.is_null());
         let members: Map<_, _> = members.map(|((name, _), value)| ((*name).to_owned(), value)).collect();
         let pretty = self.how == 1;
-        let text = if pretty { serde_json::to_string_pretty(&members) } else { serde_json::to_string(&members) };
+        let text =
+            if pretty { serde_json::to_string_pretty(&members) } else { serde_json::to_string(&members) };
         text.unwrap().replace(&format!("\"{NUMBER}"), "").replace(&format!("{NUMBER}\""), "")
     }
 }
@@ -116,7 +158,9 @@ fn expected(events: &[Event]) -> Vec<ArrayRef> {
     let decimals = |values: Vec<Option<i128>>| -> ArrayRef {
         Arc::new(Decimal128Array::from(values).with_precision_and_scale(20, 6).unwrap())
     };
-    let of = |name: &str| types.iter().find(|(known, _)| *known == name).map(|(_, data_type)| data_type.clone()).unwrap();
+    let of = |name: &str| {
+        types.iter().find(|(known, _)| *known == name).map(|(_, data_type)| data_type.clone()).unwrap()
+    };
     let DataType::List(element) = of("l") else { panic!("a list") };
     let lists: Vec<_> = events.iter().map(|event| event.l.clone().unwrap_or_default()).collect();
     let list = ListArray::new(
@@ -134,7 +178,8 @@ fn expected(events: &[Event]) -> Vec<ArrayRef> {
     let DataType::Struct(entry) = entries.data_type().clone() else { panic!("entries") };
     let maps: Vec<_> = events.iter().map(|event| event.m.clone().unwrap_or_default()).collect();
     let lengths = OffsetBuffer::from_lengths(maps.iter().map(Vec::len));
-    let (keys, values): (Vec<_>, Vec<_>) = maps.concat().into_iter().map(|(key, value)| (key, Some(value))).unzip();
+    let (keys, values): (Vec<_>, Vec<_>) =
+        maps.concat().into_iter().map(|(key, value)| (key, Some(value))).unzip();
     let inner = StructArray::new(entry, vec![Arc::new(StringArray::from(keys)), decimals(values)], None);
     let valid = NullBuffer::from_iter(events.iter().map(|event| event.m.is_some()));
     let map = MapArray::new(entries, lengths, inner, Some(valid), false);
@@ -148,7 +193,9 @@ fn expected(events: &[Event]) -> Vec<ArrayRef> {
         Arc::new(events.iter().map(|event| event.b).collect::<BooleanArray>()),
         Arc::new(events.iter().map(|event| event.day).collect::<Date32Array>()),
         Arc::new(events.iter().map(|event| event.time).collect::<Time64MicrosecondArray>()),
-        Arc::new(events.iter().map(|event| event.raw.as_ref().map(String::as_bytes)).collect::<BinaryArray>()),
+        Arc::new(
+            events.iter().map(|event| event.raw.as_ref().map(String::as_bytes)).collect::<BinaryArray>(),
+        ),
         decimals(events.iter().map(|event| event.d).collect()),
         Arc::new(at.collect::<TimestampMicrosecondArray>().with_timezone("UTC")),
         Arc::new(list),

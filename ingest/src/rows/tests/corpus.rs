@@ -4,26 +4,126 @@
 /// Values that are no JSON, or JSON that no column takes, or that only just fit.
 const VALUES: &[&str] = &[
     // Numbers.
-    "NaN", "Infinity", "-Infinity", "nan", "01", "-01", "00", "1.", ".5", "+1", "-", "--1", "1e", "1e+", "1e-", "1.e1",
-    "0x10", "1_000", "1,5", "1e5", "-0", "-0.0", "0e0", "1e999999999999", "1e-999999999999", "1E400", "-1e309", "1e39",
-    "9223372036854775808", "-9223372036854775809", "123456789012345678901234567890.123456789", "0.000000001", "1.005",
-    "253402300800000", "-62135596800001", "9007199254740993", "2147483648", "86400000000", "-1",
+    "NaN",
+    "Infinity",
+    "-Infinity",
+    "nan",
+    "01",
+    "-01",
+    "00",
+    "1.",
+    ".5",
+    "+1",
+    "-",
+    "--1",
+    "1e",
+    "1e+",
+    "1e-",
+    "1.e1",
+    "0x10",
+    "1_000",
+    "1,5",
+    "1e5",
+    "-0",
+    "-0.0",
+    "0e0",
+    "1e999999999999",
+    "1e-999999999999",
+    "1E400",
+    "-1e309",
+    "1e39",
+    "9223372036854775808",
+    "-9223372036854775809",
+    "123456789012345678901234567890.123456789",
+    "0.000000001",
+    "1.005",
+    "253402300800000",
+    "-62135596800001",
+    "9007199254740993",
+    "2147483648",
+    "86400000000",
+    "-1",
     // Texts.
-    r#""""#, r#"" ""#, r#""NaN""#, r#""inf""#, r#""1e39""#, r#""0x1F""#, r#""true""#, r#""null""#, r#""\u0000""#, r#""\ud800""#,
-    r#""\udc00""#, r#""\ud800\ud800""#, r#""\ud800x""#, r#""\uDBFF\u0041""#, r#""\u00""#, r#""\uZZZZ""#, r#""\u+123""#, r#""\x41""#,
-    r#""\"#, r#""\""#, r#""open"#, "\"a\tb\"", "\"a\nb\"", "\"a\0b\"", "\"\u{7f}\u{202e}\u{feff}\u{10ffff}\"", "'single'",
-    r#""2020-02-30""#, r#""2020-01-01T12:00:00Z""#, r#""+10999-12-31""#, r#""0000-01-01""#, r#""25:61:61""#, r#""23:59:60""#,
-    r#""12:00:00.1234567""#, r#""12:00 PM""#,
+    r#""""#,
+    r#"" ""#,
+    r#""NaN""#,
+    r#""inf""#,
+    r#""1e39""#,
+    r#""0x1F""#,
+    r#""true""#,
+    r#""null""#,
+    r#""\u0000""#,
+    r#""\ud800""#,
+    r#""\udc00""#,
+    r#""\ud800\ud800""#,
+    r#""\ud800x""#,
+    r#""\uDBFF\u0041""#,
+    r#""\u00""#,
+    r#""\uZZZZ""#,
+    r#""\u+123""#,
+    r#""\x41""#,
+    r#""\"#,
+    r#""\""#,
+    r#""open"#,
+    "\"a\tb\"",
+    "\"a\nb\"",
+    "\"a\0b\"",
+    "\"\u{7f}\u{202e}\u{feff}\u{10ffff}\"",
+    "'single'",
+    r#""2020-02-30""#,
+    r#""2020-01-01T12:00:00Z""#,
+    r#""+10999-12-31""#,
+    r#""0000-01-01""#,
+    r#""25:61:61""#,
+    r#""23:59:60""#,
+    r#""12:00:00.1234567""#,
+    r#""12:00 PM""#,
     // Words.
-    "true", "false", "null", "tru", "TRUE", "nul", "None", "undefined", "nulll",
+    "true",
+    "false",
+    "null",
+    "tru",
+    "TRUE",
+    "nul",
+    "None",
+    "undefined",
+    "nulll",
     // Lists and objects.
-    "[]", "{}", "[1,]", "[,1]", "[1 2]", "[1", "[", "]", "[]]", "{", "}", "{,}", r#"{"a"}"#, r#"{"a":}"#, "{a:1}", r#"{"a":1,}"#,
-    r#"{"a" 1}"#, r#"{1:1}"#, r#"{"":1}"#, r#"{"a":1,"a":2}"#, r#"{"x":1,"x":"no"}"#, "[null]", "[[]]", "[{}]", r#"[{"x":1},2]"#,
-    r#"{"x":{"x":{"x":1}}}"#, r#"{"l":[{"y":1},{"y":"no"}]}"#, r#"{"l":{"y":1}}"#, r#"{"k":{"x":[]}}"#, r#"[1,"1",null,true,{}]"#,
+    "[]",
+    "{}",
+    "[1,]",
+    "[,1]",
+    "[1 2]",
+    "[1",
+    "[",
+    "]",
+    "[]]",
+    "{",
+    "}",
+    "{,}",
+    r#"{"a"}"#,
+    r#"{"a":}"#,
+    "{a:1}",
+    r#"{"a":1,}"#,
+    r#"{"a" 1}"#,
+    r#"{1:1}"#,
+    r#"{"":1}"#,
+    r#"{"a":1,"a":2}"#,
+    r#"{"x":1,"x":"no"}"#,
+    "[null]",
+    "[[]]",
+    "[{}]",
+    r#"[{"x":1},2]"#,
+    r#"{"x":{"x":{"x":1}}}"#,
+    r#"{"l":[{"y":1},{"y":"no"}]}"#,
+    r#"{"l":{"y":1}}"#,
+    r#"{"k":{"x":[]}}"#,
+    r#"[1,"1",null,true,{}]"#,
 ];
 
 /// The fields of the tests' topics, and one that no table has.
-pub(super) const FIELDS: [&str; 12] = ["s", "n", "i", "f", "g", "d", "at", "day", "time", "l", "o", "what is this"];
+pub(super) const FIELDS: [&str; 12] =
+    ["s", "n", "i", "f", "g", "d", "at", "day", "time", "l", "o", "what is this"];
 
 /// Each bad value in each field, before and behind a good one.
 fn members() -> Vec<Vec<u8>> {
@@ -43,7 +143,9 @@ fn documents() -> Vec<Vec<u8>> {
     let deep = |open: &str, close: &str, count: usize| [open.repeat(count), close.repeat(count)].concat();
     let inside = |value: &str| FIELDS.map(|field| format!(r#"{{"{field}":{value}}}"#)).to_vec();
     let mut all: Vec<String> = Vec::new();
-    for (open, close) in [("[", "]"), (r#"{"x":"#, "}"), (r#"{"o":"#, "}"), (r#"[{"l":"#, "}]"), ("[", ""), ("{\"", "")] {
+    for (open, close) in
+        [("[", "]"), (r#"{"x":"#, "}"), (r#"{"o":"#, "}"), (r#"[{"l":"#, "}]"), ("[", ""), ("{\"", "")]
+    {
         for count in [100, 127, 128, 129, 10_000] {
             all.extend(inside(&deep(open, close, count)));
         }
@@ -58,22 +160,54 @@ fn documents() -> Vec<Vec<u8>> {
     }
     // Many members, all of them new, or all of them the same.
     all.push(format!("{{{}}}", (0..20_000).map(|n| format!("\"k{n}\":1")).collect::<Vec<_>>().join(",")));
-    all.push(format!(r#"{{"o":{{{}}}}}"#, (0..20_000).map(|n| format!("\"k{n}\":1")).collect::<Vec<_>>().join(",")));
+    all.push(format!(
+        r#"{{"o":{{{}}}}}"#,
+        (0..20_000).map(|n| format!("\"k{n}\":1")).collect::<Vec<_>>().join(",")
+    ));
     all.push(format!("{{{}}}", vec![r#""k":{"z":1}"#; 20_000].join(",")));
     all.push(format!("{{{}}}", vec![r#""n":1"#; 20_000].join(",")));
     for many in ["{}", "null", "[]", "1", r#"{"y":1}"#, r#"{"l":[]}"#] {
         all.push(format!(r#"{{"l":[{}]}}"#, vec![many; 50_000].join(",")));
         all.push(format!(r#"{{"o":{{"l":[{}]}}}}"#, vec![many; 50_000].join(",")));
     }
-    all.extend(["{}{}", "{} {}", "{}\n{}\n", "{},{}", "[{}]", "{}x", "{}\0", "{}}", "{}]", "null{}", "\u{feff}{}", "  ", "\t", "\n", "\r\n", "\0"]
-        .map(str::to_owned));
+    all.extend(
+        [
+            "{}{}",
+            "{} {}",
+            "{}\n{}\n",
+            "{},{}",
+            "[{}]",
+            "{}x",
+            "{}\0",
+            "{}}",
+            "{}]",
+            "null{}",
+            "\u{feff}{}",
+            "  ",
+            "\t",
+            "\n",
+            "\r\n",
+            "\0",
+        ]
+        .map(str::to_owned),
+    );
     let mut all: Vec<Vec<u8>> = all.into_iter().map(String::into_bytes).collect();
     // Text in other encodings, and text that is none.
     all.push(r#"{"s":"x"}"#.encode_utf16().flat_map(u16::to_le_bytes).collect());
     all.push(r#"{"s":"x"}"#.encode_utf16().flat_map(u16::to_be_bytes).collect());
     let none: [&[u8]; 12] = [
-        b"\xff", b"\xfe\xff", b"\xc0\x80", b"\xc1\xbf", b"\xe0\x80\x80", b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"\xf8\x88\x80\x80\x80",
-        b"\x80", b"\xc3", b"\xe2\x82", b"\xf0\x9f\x98",
+        b"\xff",
+        b"\xfe\xff",
+        b"\xc0\x80",
+        b"\xc1\xbf",
+        b"\xe0\x80\x80",
+        b"\xed\xa0\x80",
+        b"\xf4\x90\x80\x80",
+        b"\xf8\x88\x80\x80\x80",
+        b"\x80",
+        b"\xc3",
+        b"\xe2\x82",
+        b"\xf0\x9f\x98",
     ];
     for bytes in none {
         all.push([b"{\"s\":\"", bytes, b"\"}"].concat());
@@ -87,13 +221,47 @@ fn documents() -> Vec<Vec<u8>> {
 /// Lines that are no records of values, or of others than expected.
 fn lines() -> Vec<Vec<u8>> {
     let mut all: Vec<Vec<u8>> = [
-        ",", ",,", ",,,,,,,,", "a", "a,b", "a,b,c,d", "\"", "\"\"", "\"\"\"", "\"a", "a\"b,c,d", "\"a\"b,c,d", "\"a\"\",b,c", "\"a\",\"b\",\"c",
-        "a,b,c\n", "a,b,c\r\n", "a,b,c\n\n", "a,b,c\nd,e,f", "\n", "\r", "\r\n", "\n\n", "a\nb\nc", "\"a\nb\",c,d", "a;b;c", "a\tb\tc", "\0,\0,\0",
-        " a , b , c ", "\"a\" ,b,c", "=cmd|' /C calc'!A0,b,c", "\u{feff}a,b,c", "a,\u{2028},c", "'a','b','c'", "\\\"a\\\",b,c",
+        ",",
+        ",,",
+        ",,,,,,,,",
+        "a",
+        "a,b",
+        "a,b,c,d",
+        "\"",
+        "\"\"",
+        "\"\"\"",
+        "\"a",
+        "a\"b,c,d",
+        "\"a\"b,c,d",
+        "\"a\"\",b,c",
+        "\"a\",\"b\",\"c",
+        "a,b,c\n",
+        "a,b,c\r\n",
+        "a,b,c\n\n",
+        "a,b,c\nd,e,f",
+        "\n",
+        "\r",
+        "\r\n",
+        "\n\n",
+        "a\nb\nc",
+        "\"a\nb\",c,d",
+        "a;b;c",
+        "a\tb\tc",
+        "\0,\0,\0",
+        " a , b , c ",
+        "\"a\" ,b,c",
+        "=cmd|' /C calc'!A0,b,c",
+        "\u{feff}a,b,c",
+        "a,\u{2028},c",
+        "'a','b','c'",
+        "\\\"a\\\",b,c",
     ]
     .map(|line| line.as_bytes().to_vec())
     .to_vec();
-    all.extend([",".repeat(100_000), "\"".repeat(99_999), "\"\"".repeat(50_000), "a".repeat(100_000)].map(String::into_bytes));
+    all.extend(
+        [",".repeat(100_000), "\"".repeat(99_999), "\"\"".repeat(50_000), "a".repeat(100_000)]
+            .map(String::into_bytes),
+    );
     all
 }
 
@@ -122,8 +290,29 @@ fn bodies() -> Vec<Vec<u8>> {
     let mut all = Vec::new();
     // Avro: a text, a null or a value, a list, a map. Protobuf: the key of each kind of field.
     let begins: [&[u8]; 24] = [
-        &[], &[2, b'x'], &[2, b'x', 0], &[2, b'x', 2, 2], &[2, b'x', 0, 2], &[2, b'x', 0, 0, 2], &[2, b'x', 0, 1], &[2, b'x', 0, 0, 0],
-        &[0x08], &[0x0a], &[0x0d], &[0x09], &[0x0b], &[0x0c], &[0x0f], &[0x10], &[0x1a], &[0x22], &[0x2a], &[0x32], &[0x3a], &[0x42], &[0x52],
+        &[],
+        &[2, b'x'],
+        &[2, b'x', 0],
+        &[2, b'x', 2, 2],
+        &[2, b'x', 0, 2],
+        &[2, b'x', 0, 0, 2],
+        &[2, b'x', 0, 1],
+        &[2, b'x', 0, 0, 0],
+        &[0x08],
+        &[0x0a],
+        &[0x0d],
+        &[0x09],
+        &[0x0b],
+        &[0x0c],
+        &[0x0f],
+        &[0x10],
+        &[0x1a],
+        &[0x22],
+        &[0x2a],
+        &[0x32],
+        &[0x3a],
+        &[0x42],
+        &[0x52],
         &[0xf8, 0xff, 0xff, 0xff, 0x0f],
     ];
     for begin in begins {
@@ -150,7 +339,8 @@ fn bodies() -> Vec<Vec<u8>> {
 
 /// Frames: no schema, another one, and paths of message types that lead nowhere.
 fn frames() -> Vec<Vec<u8>> {
-    let mut all: Vec<Vec<u8>> = vec![Vec::new(), vec![0], vec![0, 0], vec![0, 0, 0, 0], vec![0; 5], vec![0; 6], vec![0; 4096]];
+    let mut all: Vec<Vec<u8>> =
+        vec![Vec::new(), vec![0], vec![0, 0], vec![0, 0, 0, 0], vec![0; 5], vec![0; 6], vec![0; 4096]];
     for magic in [1, 2, 3, 0x7b, 0xff] {
         all.push(vec![magic, 0, 0, 0, 1, 0, 2, b'x']);
     }
@@ -177,7 +367,8 @@ pub(super) fn varint(mut value: usize) -> Vec<u8> {
 
 /// All of it, each once: as it is, and what is binary also in the frame of the tests' schema.
 pub(super) fn all() -> Vec<Vec<u8>> {
-    let framed = |body: Vec<u8>| [[&[0, 0, 0, 0, 1][..], &body].concat(), [&[0, 0, 0, 0, 1, 0][..], &body].concat()];
+    let framed =
+        |body: Vec<u8>| [[&[0, 0, 0, 0, 1][..], &body].concat(), [&[0, 0, 0, 0, 1, 0][..], &body].concat()];
     let mut all: Vec<Vec<u8>> = bodies().into_iter().flat_map(framed).collect();
     all.extend([members(), documents(), lines(), bodies(), frames()].concat());
     all.sort();

@@ -60,7 +60,10 @@ fn message() -> impl Strategy<Value = Message> {
     let field = || prop::option::of((shape(), 0..6_usize));
     (field(), field(), field(), (shape(), 0..6_usize)).prop_map(|(a, b, c, (d, pick))| {
         let fields = [("a", a), ("b", b), ("c", c), ("d", Some((d, pick)))];
-        fields.into_iter().filter_map(|(name, field)| field.map(|(shape, pick)| (name, shape, pick))).collect()
+        fields
+            .into_iter()
+            .filter_map(|(name, field)| field.map(|(shape, pick)| (name, shape, pick)))
+            .collect()
     })
 }
 
@@ -78,7 +81,8 @@ impl Shape {
             Self::Record(fields) => {
                 *count += 1;
                 let name = format!("R{count}");
-                let fields = fields.iter().map(|(name, shape)| json!({"name": name, "type": shape.avro(count)}));
+                let fields =
+                    fields.iter().map(|(name, shape)| json!({"name": name, "type": shape.avro(count)}));
                 json!({"type": "record", "name": name, "fields": fields.collect::<Vec<_>>()})
             }
             Self::List(element) => json!({"type": "array", "items": element.avro(count)}),
@@ -148,8 +152,12 @@ impl Leaf {
             }
             DataType::Int32 => self.is_whole(column.as_primitive::<Int32Type>().value(row).into(), number),
             DataType::Int64 => self.is_whole(column.as_primitive::<Int64Type>().value(row), number),
-            DataType::Float32 => f64::from(column.as_primitive::<Float32Type>().value(row)) == number && self.is_exact(number),
-            DataType::Float64 => column.as_primitive::<Float64Type>().value(row) == number && self.is_exact(number),
+            DataType::Float32 => {
+                f64::from(column.as_primitive::<Float32Type>().value(row)) == number && self.is_exact(number)
+            }
+            DataType::Float64 => {
+                column.as_primitive::<Float64Type>().value(row) == number && self.is_exact(number)
+            }
             DataType::Decimal128(_, 2) => {
                 let cents = column.as_primitive::<Decimal128Type>().value(row);
                 match self {
@@ -199,7 +207,11 @@ fn find(batch: &RecordBatch, row: usize, path: &[&str]) -> Option<(ArrayRef, usi
 
 /// Whether `new` has all that `old` has, in the same places and in types that hold the same values.
 fn has_grown(old: &Fields, new: &Fields) -> bool {
-    old.len() <= new.len() && old.iter().zip(new).all(|(old, new)| old.name() == new.name() && has_widened(old.data_type(), new.data_type()))
+    old.len() <= new.len()
+        && old
+            .iter()
+            .zip(new)
+            .all(|(old, new)| old.name() == new.name() && has_widened(old.data_type(), new.data_type()))
 }
 
 fn has_widened(old: &DataType, new: &DataType) -> bool {
@@ -214,7 +226,8 @@ async fn land(policy: SchemaPolicy, messages: &[Message]) {
     let server = Server::default();
     for (id, message) in messages.iter().enumerate() {
         let mut count = 0;
-        let fields = message.iter().map(|(name, shape, _)| json!({"name": name, "type": shape.avro(&mut count)}));
+        let fields =
+            message.iter().map(|(name, shape, _)| json!({"name": name, "type": shape.avro(&mut count)}));
         let schema = json!({"type": "record", "name": "M", "fields": fields.collect::<Vec<_>>()});
         let answer = json!({"schema": schema.to_string()}).to_string();
         server.set(&format!("/schemas/ids/{id}"), &[(200, &answer)]);
@@ -222,7 +235,8 @@ async fn land(policy: SchemaPolicy, messages: &[Message]) {
     let dir = tempfile::tempdir().unwrap();
     let route = format!("schema: {policy}\ncolumns: {{a: int, e: string}}");
     let bench = bench(dir.path(), topics("avro", &route), Some(lookup(&server).await)).await;
-    let schema = async || -> Arc<Schema> { bench.lake.load(&fixtures::name("bronze.t")).await.unwrap().schema() };
+    let schema =
+        async || -> Arc<Schema> { bench.lake.load(&fixtures::name("bronze.t")).await.unwrap().schema() };
     let mut before = schema().await;
     for (id, message) in messages.iter().enumerate() {
         let (mut bytes, mut held) = (vec![0, 0, 0, 0, id as u8], Vec::new());
@@ -240,10 +254,13 @@ async fn land(policy: SchemaPolicy, messages: &[Message]) {
             continue;
         }
         let rest = batch.column_by_name("_rest").map(|rest| rest.as_string::<i32>().value(0).to_owned());
-        let rest = rest.filter(|rest| !rest.is_empty()).map(|rest| serde_json::from_str::<Value>(&rest).unwrap());
+        let rest =
+            rest.filter(|rest| !rest.is_empty()).map(|rest| serde_json::from_str::<Value>(&rest).unwrap());
         for (path, leaf) in &held {
             match find(batch, 0, path) {
-                Some((column, row)) => assert!(leaf.is_in(&column, row), "{path:?}: {leaf:?} became {column:?}"),
+                Some((column, row)) => {
+                    assert!(leaf.is_in(&column, row), "{path:?}: {leaf:?} became {column:?}")
+                }
                 None => assert!(
                     rest.as_ref().is_some_and(|rest| rest.get(path[0]).is_some()),
                     "{policy}: {leaf:?} at {path:?} is nowhere"
