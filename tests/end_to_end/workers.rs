@@ -123,6 +123,11 @@ impl<'a> Crew<'a> {
         }
     }
 
+    fn signal(&self, place: usize, name: &str) {
+        let process = self.running[place].as_ref().unwrap().started.process.id().to_string();
+        assert!(Command::new("kill").args([&format!("-{name}"), &process]).status().unwrap().success());
+    }
+
     /// Polite stops.
     pub(crate) fn stop_all(&mut self) {
         (0..WORKERS).for_each(|place| self.end(place, true));
@@ -130,11 +135,13 @@ impl<'a> Crew<'a> {
 
     /// In how many lines the workers said this.
     pub(crate) fn said(&self, what: &str) -> usize {
-        let lines = |path: &PathBuf| {
-            let said = std::fs::read_to_string(path).unwrap();
-            said.lines().filter(|line| line.contains(what)).count()
-        };
-        self.logs.iter().map(lines).sum()
+        (0..self.logs.len()).map(|number| self.said_by(number, what)).sum()
+    }
+
+    /// The same of the one that was started as the `number`th.
+    fn said_by(&self, number: usize, what: &str) -> usize {
+        let said = std::fs::read_to_string(&self.logs[number]).unwrap();
+        said.lines().filter(|line| line.contains(what)).count()
     }
 }
 
@@ -162,6 +169,8 @@ fn workers_that_come_and_go_lose_and_double_nothing() {
         changes += 1;
     }
     assert!(events.wait().unwrap().success(), "not all events were sent");
+    // Whoever was started last shall have begun to listen to signals.
+    sleep(EVERY);
     (0..WORKERS).for_each(|place| crew.must_run(place));
     crew.stop_all();
     stream.catch_up(&lake);
@@ -178,4 +187,28 @@ fn workers_that_come_and_go_lose_and_double_nothing() {
         landing.get("dead_letters") > 0 && landing.get("records") > seconds * RATE as u64 / 2,
         "{landing:?}"
     );
+}
+
+/// One worker sleeps for longer than the group waits; the other takes its partitions over and lands them. What the first
+/// one had read when it fell asleep is fenced.
+#[test]
+fn a_worker_that_wakes_up_after_another_took_over_lands_nothing_twice() {
+    let (lake, _) = on_postgres(Lake::on_s3().with_kafka());
+    let stream = Stream::new(&lake, "asleep");
+    let mut events = stream.send(18);
+    let mut crew = Crew::new(&lake, &stream);
+    // It has read for up to a second when it falls asleep, and commits when it wakes up.
+    crew.start(0, "1s", &[]);
+    sleep(Duration::from_millis(4500));
+    crew.signal(0, "STOP");
+    crew.start(1, "300ms", &[]);
+    sleep(Duration::from_secs(10));
+    assert!(crew.said_by(1, " assigned partitions=[(") > 0, "nobody took over");
+    crew.signal(0, "CONT");
+    assert!(events.wait().unwrap().success(), "not all events were sent");
+    (0..2).for_each(|place| crew.must_run(place));
+    crew.stop_all();
+    assert!(crew.said_by(0, "reading again from the tables") > 0, "the one that slept noticed nothing");
+    stream.catch_up(&lake);
+    exactly_once(&lake, &[&stream.topic]);
 }

@@ -53,7 +53,7 @@ impl Format {
         server.set("/schemas/ids/1", &[(200, &schema)]);
         let (text, route) = match name {
             "csv" => ("{csv: {fields: [s, n, d]}}", "columns: {s: string, n: string, d: string}".to_owned()),
-            "text" => ("text", "columns: {text: string}".to_owned()),
+            "text" => ("text", "columns: {line: string}".to_owned()),
             _ => (name, format!("schema: {policy}\ncolumns: {COLUMNS}")),
         };
         let dir = tempfile::tempdir().unwrap();
@@ -74,7 +74,7 @@ impl Format {
             // A table that grew shows what is new, as null.
             let alone = self.bench.rows(&good).await;
             assert!(
-                alone.iter().all(|line| line.starts_with("s=") || line.starts_with("text=")),
+                alone.iter().all(|line| line.starts_with("s=") || line.starts_with("line=")),
                 "{alone:?}"
             );
             for (number, pair) in lines.chunks(2).enumerate() {
