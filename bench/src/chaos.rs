@@ -46,7 +46,7 @@ pub(crate) struct Arguments {
     /// Events per second
     #[arg(long, default_value_t = 2000)]
     rate: u64,
-    /// Share of the requests to the store, and to the catalog, whose answer is lost
+    /// Share of the requests to the store whose answer is lost; of commits ten times as many
     #[arg(long, default_value_t = 0.02)]
     lose: f64,
     /// Share of them that never arrives
@@ -135,6 +135,9 @@ fn chaos(arguments: &Arguments, place: &Place, topic: &str, name: &str) -> Resul
         injected.insert(fault, store.count(fault) + catalog.count(fault));
     }
     let verdict = judge(arguments, place, topic, name)?;
+    if verdict["lost"] != 0 || verdict["doubled"] != 0 || verdict["foreign"] != 0 {
+        return Err(format!("the judge found: {verdict}; injected: {injected:?}").into());
+    }
     let said = |what| place.said(what);
     let commits = said(": committed")?;
     Ok(json!({
@@ -170,11 +173,15 @@ fn topics_file(topic: &str) -> String {
 
 /// Wires to the store and to the catalog.
 fn wires(arguments: &Arguments) -> Result<(Wire, Wire), Failure> {
-    let start = |server: &str, only: &str, seed: u64| Wire::start(arguments, server, only, seed);
     let store = arguments.endpoint.strip_prefix("http://").ok_or("the endpoint must begin with http://")?;
     let (_, _, address, _) = crew::parts_of(&arguments.catalog)?;
-    // Only commits: the connections of a pool that end for nothing would hide them.
-    Ok((start(store, "HTTP/1.1", arguments.seed)?, start(address, "COMMIT", arguments.seed ^ 1)?))
+    let shares = [arguments.lose, arguments.cut];
+    // Of the catalog's only commits, and more of them: there are few beside all other requests.
+    let more = shares.map(|share| (share * 10.0).min(0.4));
+    Ok((
+        Wire::start(arguments, store, "HTTP/1.1", shares, arguments.seed)?,
+        Wire::start(arguments, address, "COMMIT", more, arguments.seed ^ 1)?,
+    ))
 }
 
 /// What PyIceberg finds.

@@ -42,5 +42,6 @@ mod places;
 mod registered;
 mod rest_client;
 mod sluice;
+mod topics_change;
 mod wire;
 mod workers;

@@ -17,11 +17,17 @@ pub(super) struct Wire {
 }
 
 impl Wire {
-    pub(super) fn start(arguments: &Arguments, server: &str, only: &str, seed: u64) -> Result<Self, Failure> {
+    pub(super) fn start(
+        arguments: &Arguments,
+        server: &str,
+        only: &str,
+        [lose, cut]: [f64; 2],
+        seed: u64,
+    ) -> Result<Self, Failure> {
         let mut process = Command::new(&arguments.python)
             .arg(arguments.clients.join("lossy.py"))
             .args([server, "--only", only, "--seed", &seed.to_string()])
-            .args(["--lose", &arguments.lose.to_string(), "--cut", &arguments.cut.to_string()])
+            .args(["--lose", &lose.to_string(), "--cut", &cut.to_string()])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()?;

@@ -6,6 +6,7 @@ mod policy;
 
 use std::collections::BTreeMap;
 
+use arrow::array::ArrayRef;
 use arrow::record_batch::RecordBatch;
 use arrow::util::display::array_value_to_string;
 use proptest::prelude::*;
@@ -76,23 +77,29 @@ impl Bench {
     async fn rows(&self, payloads: &[&[u8]]) -> Vec<String> {
         let mut lines = BTreeMap::new();
         for batch in &self.routed(payloads).await {
+            let schema = batch.schema();
+            let named = |name: &str| batch.column_by_name(name).cloned();
+            let cell = |column: &ArrayRef, row: usize| {
+                (!column.is_null(row)).then(|| array_value_to_string(column, row).unwrap())
+            };
+            let own = schema.fields().iter().zip(batch.columns());
+            let own = own.map(|(field, column)| (field.name(), column));
+            let own = own.filter(|(name, _)| !name.starts_with("_src") && *name != "_ingested_at");
+            let own: Vec<_> = own.collect();
+            let (cause, error, offset) = (named("cause"), named("error"), named("_src_offset").unwrap());
             for row in 0..batch.num_rows() {
-                let cell = |name: &str| {
-                    let column = batch.column_by_name(name)?;
-                    (!column.is_null(row)).then(|| array_value_to_string(column, row).unwrap())
-                };
-                let line = match cell("cause") {
-                    Some(cause) => format!("{cause}: {}", cell("error").unwrap()),
-                    None => {
-                        let schema = batch.schema();
-                        let names = schema.fields().iter().map(|field| field.name().as_str());
-                        let own = names.filter(|name| !name.starts_with("_src") && *name != "_ingested_at");
-                        own.filter_map(|name| Some(format!("{name}={}", cell(name)?)))
-                            .collect::<Vec<_>>()
-                            .join(" ")
+                let line = match (&cause, &error) {
+                    (Some(cause), Some(error)) => {
+                        format!("{}: {}", cell(cause, row).unwrap(), cell(error, row).unwrap())
+                    }
+                    _ => {
+                        let values = own.iter();
+                        let values = values
+                            .filter_map(|(name, column)| Some(format!("{name}={}", cell(column, row)?)));
+                        values.collect::<Vec<_>>().join(" ")
                     }
                 };
-                let offset: usize = cell("_src_offset").unwrap().parse().unwrap();
+                let offset: usize = cell(&offset, row).unwrap().parse().unwrap();
                 assert!(lines.insert(offset, line).is_none(), "message {offset} is there twice");
             }
         }
