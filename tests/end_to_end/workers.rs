@@ -181,7 +181,7 @@ fn workers_that_come_and_go_lose_and_double_nothing() {
         crew.said(" assigned "),
         crew.said("reading again from the tables"),
     );
-    assert!(commits > changes, "the workers hardly landed anything: {commits} commits");
+    assert!(commits >= WORKERS, "the workers hardly landed anything: {commits} commits");
     assert!(lost < commits, "{commits} commits took {lost} attempts more: the writers live off conflicts");
     assert!(
         landing.get("dead_letters") > 0 && landing.get("records") > seconds * RATE as u64 / 2,

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use rdkafka::mocking::{MockCluster, RDKafkaApiKey};
+use rdkafka::mocking::MockCluster;
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
-use rdkafka::types::RDKafkaRespErr;
+use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 use sluice_catalog::Operation;
 
 use super::*;
