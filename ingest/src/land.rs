@@ -333,7 +333,9 @@ impl Lander {
             let name = self.plan.tables[table].name.to_string();
             self.progress.add_rows(&name, (rows, bytes), dead, now_micros());
         }
-        self.progress.add_commit(pending.began.elapsed().as_secs_f64());
+        let took = pending.began.elapsed();
+        tracing::debug!(token = %pending.token, epoch = pending.seal.epoch, ?took, "committed");
+        self.progress.add_commit(took.as_secs_f64());
         self.account();
         Ok(Landed::Done(done))
     }
