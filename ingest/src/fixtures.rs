@@ -60,6 +60,7 @@ fn route(table: &str, types: &[&str], columns: Vec<Column>) -> Route {
         sort_by: Vec::new(),
         properties: BTreeMap::new(),
         tables_max: 1000,
+        upsert: None,
     }
 }
 

@@ -20,7 +20,10 @@
 //! dead letters, then the others. Who sees rows of a named table up to an offset then also sees why some are missing.
 //! What a stop in between leaves is made up by the next run, which gives each table what it lacks.
 
+mod commit;
+mod keyed;
 mod named;
+mod tally;
 mod writers;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -28,17 +31,17 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use arrow::record_batch::RecordBatch;
-use sluice_catalog::{
-    Commit, CommitOutcome, Lake, OffsetRange, Operation, SourceId, SourceRanges, TableSnapshot,
-};
+use sluice_catalog::{CommitOutcome, Lake, OffsetRange, SourceId, SourceRanges, TableSnapshot};
 use uuid::Uuid;
 
+use self::commit::commit;
 use self::named::{NamedParts, Place};
+use self::tally::Tally;
 use self::writers::{Desk, Writers};
 use crate::budget::{Budget, Reservation};
 use crate::error::{Error, Result};
 use crate::evolve::{Plans, has_columns, refit};
-use crate::pipeline::{IngestSettings, new_token, now};
+use crate::pipeline::{IngestSettings, Limits, new_token, now_micros};
 use crate::plan::Plan;
 use crate::progress::Progress;
 use crate::resume;
@@ -47,6 +50,7 @@ use crate::source::Seal;
 use crate::source::start::Start;
 use crate::tail::{Tail, from_offset};
 use crate::topics::SchemaPolicy;
+use crate::upsert::{self, Buffer};
 
 /// The rows of one raw batch, ready to be written.
 #[derive(Debug)]
@@ -66,9 +70,10 @@ struct Epoch {
     writers: Writers,
     /// Where the rows of tables of templates came from.
     brought: BTreeSet<Place>,
+    /// Events of tables with a key, which become files when the epoch is committed.
+    keyed: BTreeMap<usize, Buffer>,
     landings: u64,
-    rejected: u64,
-    sample: Option<String>,
+    tally: Tally,
     seal: Option<Seal>,
 }
 
@@ -84,6 +89,7 @@ pub(crate) struct Pending {
     carried: Vec<(Place, i64)>,
     /// Bytes held by files that are being finished.
     held: usize,
+    tally: Tally,
 }
 
 /// The outcome of a commit, as the pipeline has to deal with it.
@@ -95,8 +101,8 @@ pub(crate) enum Landed {
     Fenced(String),
 }
 
-/// The part of a commit that runs beside reading: files and rows per table.
-pub(crate) type Outcome = Result<(CommitOutcome, Vec<(usize, u64)>)>;
+/// The part of a commit that runs beside reading: tables with their new rows and the bytes of their files.
+pub(crate) type Outcome = Result<(CommitOutcome, Vec<(usize, u64, u64)>)>;
 
 /// Writes epochs and turns them into commits.
 pub(crate) struct Lander {
@@ -115,6 +121,7 @@ pub(crate) struct Lander {
     known: BTreeSet<(usize, usize)>,
     epochs: BTreeMap<u64, Epoch>,
     pending: Option<Pending>,
+    limits: Arc<Limits>,
 }
 
 impl Lander {
@@ -126,6 +133,7 @@ impl Lander {
         budget: Arc<Budget>,
         (cluster, snapshots): (String, Vec<TableSnapshot>),
     ) -> Self {
+        let limits = Arc::new(Limits::new(settings.dead_letter_limit, Arc::clone(&progress)));
         Self {
             lake,
             plan: plans.current(),
@@ -139,7 +147,13 @@ impl Lander {
             known: BTreeSet::new(),
             epochs: BTreeMap::new(),
             pending: None,
+            limits,
         }
+    }
+
+    /// The same, with limits that outlive it.
+    pub(crate) fn with_limits(self, limits: Arc<Limits>) -> Self {
+        Self { limits, ..self }
     }
 
     /// Notes what the tables have of newly assigned partitions.
@@ -159,16 +173,18 @@ impl Lander {
 
     /// Writes the rows to their tables' files, all tables at once.
     pub(crate) async fn write(&mut self, landing: Landing) -> Result<()> {
-        let Landing { topic, partition, epoch, first_offset, routed, reservation } = landing;
+        let Landing { topic, partition, epoch, first_offset, mut routed, reservation } = landing;
         self.follow(topic, routed.tables.iter().map(|(table, _)| *table)).await?;
         let mut rows = Vec::with_capacity(routed.tables.len());
         for (table, batch) in routed.tables {
+            if self.plan.tables[table].upsert.is_some() {
+                self.buffer((topic, partition), (table, batch), (epoch, first_offset)).await?;
+                continue;
+            }
             rows.push((table, self.as_table(table, batch).await?));
         }
         let mut open = self.epochs.remove(&epoch).unwrap_or_else(Epoch::new);
         open.landings += 1;
-        open.rejected += routed.rejected;
-        open.sample = routed.sample.or(open.sample.take());
         let mut kept = Vec::with_capacity(rows.len());
         for (table, batch) in rows {
             let next = self.floor(table, topic, partition);
@@ -178,6 +194,11 @@ impl Lander {
             };
             if batch.num_rows() == 0 {
                 continue;
+            }
+            if table == self.plan.dead_letters {
+                open.tally.letters(topic, &batch, routed.sample.take());
+            } else {
+                open.tally.rows(topic, &batch);
             }
             if self.is_of_template(table) {
                 open.brought.insert((table, topic, partition));
@@ -216,39 +237,36 @@ impl Lander {
     }
 
     /// Notes the end of an epoch.
-    ///
-    /// # Errors
-    /// [`Error::TooManyDeadLetters`] is found when the epoch is whole, in [`Lander::next_commit`].
     pub(crate) fn seal(&mut self, seal: Seal) {
         let epoch = self.epochs.entry(seal.epoch).or_insert_with(Epoch::new);
         epoch.seal = Some(seal);
     }
 
     /// The commit of the oldest epoch, when it is whole and no other commit is under way.
+    ///
+    /// # Errors
+    /// [`Error::TooManyDeadLetters`]: nothing of it lands then.
     pub(crate) fn next_commit(&mut self) -> Result<Option<impl Future<Output = Outcome> + Send + use<>>> {
         if self.pending.is_some() {
             return Ok(None);
         }
         let Some(first) = self.epochs.first_entry() else { return Ok(None) };
-        if first.get().seal.as_ref().is_none_or(|seal| seal.batches != first.get().landings) {
+        let Some(seal) = first.get().seal.as_ref().filter(|seal| seal.batches == first.get().landings) else {
             return Ok(None);
-        }
+        };
+        let counts = first.get().tally.counts(&self.plan, seal);
+        self.limits.check(&counts, Instant::now())?;
         let epoch = first.remove();
         let Some(seal) = epoch.seal else { return Ok(None) };
-        if let Some(limit) = self.settings.dead_letter_limit
-            && epoch.rejected > limit.messages
-            && epoch.rejected as f64 > limit.share * seal.messages as f64
-        {
-            let last = epoch.sample.unwrap_or_default();
-            return Err(Error::TooManyDeadLetters { dead: epoch.rejected, consumed: seal.messages, last });
-        }
         let NamedParts { mut parts, carried } = self.named_parts(&seal, &epoch.brought);
         parts.extend(self.parts(&seal));
         let tables = parts.iter().map(|(table, _)| *table).collect();
-        let (token, held) = (epoch.token, epoch.writers.buffered_bytes());
-        self.pending = Some(Pending { seal, token, began: Instant::now(), tables, carried, held });
-        let snapshots = epoch.writers.tables().map(|table| (table, self.snapshots[table].clone())).collect();
-        Ok(Some(commit(self.desk(token), Arc::clone(&self.plan), parts, epoch.writers, snapshots)))
+        let Epoch { token, writers, keyed, tally, .. } = epoch;
+        let held = writers.buffered_bytes()
+            + keyed.values().map(|it| it.memory_of_commit(&self.settings.writer)).sum::<usize>();
+        self.pending = Some(Pending { seal, token, began: Instant::now(), tables, carried, held, tally });
+        let snapshots = writers.tables().map(|table| (table, self.snapshots[table].clone())).collect();
+        Ok(Some(commit(self.desk(token), Arc::clone(&self.plan), parts, (writers, keyed), snapshots)))
     }
 
     fn source(&self, topic: usize) -> SourceId {
@@ -302,6 +320,8 @@ impl Lander {
         if let Some(tail) = &self.settings.tail {
             tail.committed(pending.seal.epoch);
         }
+        self.limits.landed(&pending.tally.counts(&self.plan, &pending.seal), Instant::now());
+        pending.tally.tell(&self.plan, &self.progress, now_micros());
         let mut done = Vec::new();
         for (topic, ranges) in pending.seal.ranges {
             for (partition, range) in ranges {
@@ -313,11 +333,14 @@ impl Lander {
             }
         }
         self.nexts.extend(pending.carried);
-        for (table, rows) in rows {
+        for (table, rows, bytes) in rows {
             let dead = table == self.plan.dead_letters;
-            self.progress.add_rows(&self.plan.tables[table].name.to_string(), rows, dead);
+            let name = self.plan.tables[table].name.to_string();
+            self.progress.add_rows(&name, (rows, bytes), dead, now_micros());
         }
-        self.progress.add_commit(pending.began.elapsed().as_secs_f64());
+        let took = pending.began.elapsed();
+        tracing::debug!(token = %pending.token, epoch = pending.seal.epoch, ?took, "committed");
+        self.progress.add_commit(took.as_secs_f64());
         self.account();
         Ok(Landed::Done(done))
     }
@@ -339,10 +362,19 @@ impl Lander {
         self.account();
     }
 
+    /// Bytes held by rows that are not committed.
+    #[cfg(test)]
+    pub(crate) fn buffered(&self) -> usize {
+        self.budget.used()
+    }
+
     fn account(&self) {
         let held = self.pending.as_ref().map_or(0, |pending| pending.held);
         let tail = self.settings.tail.as_ref().map_or(0, Tail::memory);
-        let open: usize = self.epochs.values().map(|epoch| epoch.writers.buffered_bytes()).sum();
+        let open = |epoch: &Epoch| {
+            epoch.writers.buffered_bytes() + epoch.keyed.values().map(Buffer::memory).sum::<usize>()
+        };
+        let open: usize = self.epochs.values().map(open).sum();
         self.budget.set_files(open + held + tail);
         self.progress.set_buffered(self.budget.used(), self.budget.peak());
     }
@@ -350,35 +382,10 @@ impl Lander {
 
 impl Epoch {
     fn new() -> Self {
-        let (writers, brought, token) = (Writers::default(), BTreeSet::new(), new_token());
-        Self { token, writers, brought, landings: 0, rejected: 0, sample: None, seal: None }
+        let (writers, brought, keyed, token) =
+            (Writers::default(), BTreeSet::new(), BTreeMap::new(), new_token());
+        Self { token, writers, brought, keyed, landings: 0, tally: Tally::default(), seal: None }
     }
-}
-
-/// Finishes all files, then commits them and the ranges to all tables, in the order of `parts`.
-async fn commit(
-    desk: Desk,
-    plan: Arc<Plan>,
-    parts: Vec<(usize, Vec<SourceRanges>)>,
-    writers: Writers,
-    snapshots: BTreeMap<usize, TableSnapshot>,
-) -> Outcome {
-    let mut staged = writers.finish(&desk, &snapshots).await?;
-    let rows = staged.iter().map(|(table, files)| (*table, files.row_count())).collect();
-    let commits = parts.into_iter().map(|(table, offsets)| Commit {
-        table: plan.tables[table].name.clone(),
-        operation: Operation::Append,
-        files: staged.remove(&table),
-        offsets,
-        properties: BTreeMap::new(),
-        token: desk.token,
-    });
-    let commits = commits.collect();
-    if !staged.is_empty() {
-        // Rows without a range would be forgotten by the next run.
-        return Err(Error::Broken { part: "a commit" });
-    }
-    Ok((desk.lake.commit(commits, now()).await?, rows))
 }
 
 #[cfg(test)]

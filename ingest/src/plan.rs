@@ -18,7 +18,7 @@ pub(crate) use self::fields::{source_fields, timestamp};
 pub(crate) use self::template::{Known, Made, TemplatePlan};
 use crate::error::{Error, Result};
 use crate::reject;
-use crate::topics::{Format, Origin, Required, Route, SchemaPolicy, Target, Template, Topic};
+use crate::topics::{Format, Origin, Required, Route, SchemaPolicy, Target, Template, Topic, Upsert};
 
 /// All topics that land somewhere, and all tables they land in.
 #[derive(Clone, Debug)]
@@ -83,6 +83,8 @@ pub(crate) struct RoutePlan {
     pub(crate) known: Fields,
     /// The table's columns, the source columns last.
     pub(crate) schema: SchemaRef,
+    /// How its events change rows.
+    pub(crate) upsert: Option<Upsert>,
 }
 
 #[derive(Clone, Debug)]
@@ -104,6 +106,8 @@ pub(crate) struct TablePlan {
     pub(crate) made_by: Option<Template>,
     /// Alterations that the table refused: what would need them is a dead letter.
     pub(crate) refused: Vec<Alteration>,
+    /// How its rows change; `None` where they are only added.
+    pub(crate) upsert: Option<Upsert>,
 }
 
 impl Plan {
@@ -117,6 +121,7 @@ impl Plan {
             policy: SchemaPolicy::Ignore,
             made_by: None,
             refused: Vec::new(),
+            upsert: None,
         };
         let mut plan = Self {
             topics: Vec::new(),
@@ -261,8 +266,8 @@ impl Plan {
         Err(Error::Topics {
             topic: topic.name.clone(),
             fact: format!(
-                "its route into `{name}` has other columns, schema policy, partitioning, sort order or properties \
-                 than another route into it"
+                "its route into `{name}` has other columns, schema policy, partitioning, sort order, properties or \
+                 key than another route into it"
             ),
             remedy: "make them equal, or choose another table",
         })
@@ -290,6 +295,7 @@ impl TablePlan {
             policy: route.policy,
             made_by,
             refused: Vec::new(),
+            upsert: route.upsert.clone(),
         }
     }
 
@@ -299,6 +305,7 @@ impl TablePlan {
             && self.sort_by == other.sort_by
             && self.properties == other.properties
             && self.policy == other.policy
+            && self.upsert == other.upsert
     }
 }
 
@@ -311,7 +318,8 @@ impl RoutePlan {
         });
         let columns: Vec<_> = columns.collect();
         let (known, schema) = (fields_of(&columns), table_schema(&columns, route.policy));
-        Self { table: usize::MAX, columns, policy: route.policy, alike: None, known, schema }
+        let (table, policy, upsert) = (usize::MAX, route.policy, route.upsert.clone());
+        Self { table, columns, policy, alike: None, known, schema, upsert }
     }
 }
 

@@ -22,7 +22,7 @@ pub(crate) mod probe;
 pub(crate) mod raw;
 pub(crate) mod start;
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, TryRecvError, TrySendError};
 use std::time::{Duration, Instant};
@@ -81,6 +81,8 @@ pub(crate) struct Source {
     outstanding: usize,
     blocked_since: Option<Instant>,
     paused: bool,
+    /// Topics that are not read for now.
+    paused_topics: BTreeSet<usize>,
     stopping: bool,
     owed: Option<Owed>,
     /// Our numbers of topics by the library's handles.
@@ -102,7 +104,10 @@ impl Source {
         ports: Ports,
     ) -> Result<Self> {
         // The library's own queue may hold a sixteenth of the budget.
-        let config = settings.kafka.consumer_config(&settings.group, settings.memory_budget / 1024 / 16);
+        let mut config = settings.kafka.consumer_config(&settings.group, settings.memory_budget / 1024 / 16);
+        if let Some(instance) = &settings.instance_id {
+            config.set("group.instance.id", instance);
+        }
         let context = Context::new(Arc::clone(&progress));
         let fail = |source| Error::Kafka {
             action: format!("join the consumer group `{}`", settings.group),
@@ -128,6 +133,7 @@ impl Source {
             outstanding: 0,
             blocked_since: None,
             paused: false,
+            paused_topics: BTreeSet::new(),
             stopping: false,
             owed: None,
             topics: HashMap::new(),
@@ -185,6 +191,7 @@ impl Source {
             Command::Start(starts) => self.start(&starts).map_err(|source| self.group_error(source)),
             Command::Release(partitions) => self.release(&partitions),
             Command::Subscribe => self.subscribe(),
+            Command::Pause { topic, pause } => self.pause_topic(topic, pause),
             Command::Committed(offsets) => {
                 self.outstanding = self.outstanding.saturating_sub(1);
                 self.commit_time = self.sealed_at.elapsed();
@@ -228,11 +235,10 @@ impl Source {
             pause,
             "partitions"
         );
+        self.progress.set_memory_paused(pause && !self.stopping);
         (self.paused, self.blocked_since) = (pause, None);
-        let assigned = self.consumer.assignment().and_then(|partitions| {
-            if pause { self.consumer.pause(&partitions) } else { self.consumer.resume(&partitions) }
-        });
-        assigned.map_err(|source| self.group_error(source))
+        let read = self.partitions.keys().filter(|(topic, _)| !self.paused_topics.contains(topic));
+        self.pause_partitions(&read.copied().collect::<Vec<_>>(), pause)
     }
 
     fn poll(&mut self) -> Result<()> {
@@ -293,12 +299,12 @@ impl Source {
             return;
         };
         self.seal.batches += 1;
-        self.seal.messages += raw.len() as u64;
+        *self.seal.messages.entry(key.0).or_default() += raw.len() as u64;
         self.unflushed = self.unflushed.saturating_sub(raw.byte_count());
         let topic = &self.plan.topics[key.0].name;
         self.progress.add_consumed(topic, raw.len(), raw.byte_count());
-        if let Some(anchor) = raw.anchor() {
-            self.progress.set_read(topic, key.1, anchor.offset + 1);
+        if let Some(last) = raw.len().checked_sub(1) {
+            self.progress.set_read(topic, key.1, raw.offset(last) + 1, raw.timestamp(last));
         }
         let reservation = self.budget.reserve(raw.memory());
         self.waiting.push_back(Parcel { raw, reservation });
@@ -337,7 +343,7 @@ impl Source {
 
     fn seal(&mut self) {
         self.flush_all();
-        if self.seal.messages == 0 {
+        if self.seal.messages.is_empty() {
             return;
         }
         for (&(topic, number), partition) in &mut self.partitions {

@@ -20,6 +20,8 @@ mod file;
 mod format;
 mod kind;
 mod template;
+mod terms;
+mod upsert;
 
 #[cfg(test)]
 mod tests;
@@ -34,6 +36,8 @@ pub use format::{CsvFormat, Format, SchemaPolicy};
 pub use kind::Kind;
 pub(crate) use kind::map_of;
 pub use template::{Origin, Pattern, Target, Template};
+pub(crate) use upsert::FLAT_OP;
+pub use upsert::{Changes, Upsert};
 
 /// Columns that every landed table has besides those of its events.
 pub const RESERVED_COLUMNS: [&str; 4] = ["_src_topic", "_src_partition", "_src_offset", "_ingested_at"];
@@ -97,6 +101,8 @@ pub struct Route {
     pub properties: BTreeMap<String, String>,
     /// No more tables are created by the template when the lake has so many of its names.
     pub tables_max: usize,
+    /// How events change rows of the table; `None` where each adds one.
+    pub upsert: Option<Upsert>,
 }
 
 impl Route {
@@ -107,6 +113,7 @@ impl Route {
             && self.sort_by == other.sort_by
             && self.properties == other.properties
             && self.policy == other.policy
+            && self.upsert == other.upsert
     }
 }
 

@@ -25,7 +25,8 @@ pub(super) fn wanted_fields(routes: &[&RoutePlan], reads: &[String]) -> SchemaRe
             Some(known) => *known = Field::new(&column.name, DataType::Null, true),
         }
     }
-    for name in reads {
+    let said_by = routes.iter().filter_map(|route| route.upsert.as_ref()).flat_map(|it| it.changes.fields());
+    for name in said_by.map(|name| *name).chain(reads.iter().map(String::as_str)) {
         if !fields.iter().any(|field| field.name() == name) {
             fields.push(Field::new(name, DataType::Utf8, true));
         }
@@ -40,7 +41,13 @@ pub(super) fn wanted_fields(routes: &[&RoutePlan], reads: &[String]) -> SchemaRe
 pub(super) fn others(fields: &Schema, routes: &[&RoutePlan]) -> Option<Vec<bool>> {
     let caring = || routes.iter().filter(|route| route.policy != SchemaPolicy::Ignore);
     caring().next()?;
-    let unknown = |field: &FieldRef| caring().any(|route| route.known.find(field.name()).is_none());
+    let unknown = |field: &FieldRef| {
+        let says = |route: &RoutePlan| {
+            let names = route.upsert.as_ref().map(|upsert| upsert.changes.fields());
+            names.is_some_and(|names| names.contains(&field.name().as_str()))
+        };
+        caring().any(|route| route.known.find(field.name()).is_none() && !says(route))
+    };
     Some(fields.fields().iter().map(unknown).collect())
 }
 

@@ -22,6 +22,8 @@ pub(crate) enum Command {
     Committed(Vec<(usize, i32, i64)>),
     /// Topics that match a pattern were found: they are in the plan now.
     Subscribe,
+    /// Read no more of a topic, or read it again.
+    Pause { topic: usize, pause: bool },
     /// Read no more; seal what there is.
     Stop,
 }
@@ -47,7 +49,8 @@ pub(crate) struct Seal {
     pub(crate) epoch: u64,
     /// Raw batches that belong to it.
     pub(crate) batches: u64,
-    pub(crate) messages: u64,
+    /// By topic number.
+    pub(crate) messages: BTreeMap<usize, u64>,
     /// Ranges by topic number and partition.
     pub(crate) ranges: BTreeMap<usize, BTreeMap<i32, OffsetRange>>,
 }

@@ -12,7 +12,7 @@ pub(crate) const ROWS_MAX: usize = 8192;
 pub(crate) const BYTES_MAX: usize = 2 << 20;
 
 /// Messages in the order of their offsets.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct RawBatch {
     /// Index of the topic in the plan.
     pub(crate) topic: usize,
@@ -80,6 +80,15 @@ impl RawBatch {
     pub(crate) fn push_header(&mut self, header: usize, value: Option<&[u8]>) {
         self.headers[header].append_option(value);
         self.header_bytes += value.map_or(0, <[u8]>::len);
+    }
+
+    /// Appends a message of another batch, with its headers.
+    pub(crate) fn push_from(&mut self, other: &Self, message: usize) {
+        let (offset, timestamp) = (other.offset(message), other.timestamp(message));
+        self.push(offset, timestamp, other.key(message), other.payload(message));
+        for header in 0..self.headers.len() {
+            self.push_header(header, other.header(header, message));
+        }
     }
 
     /// Whether another message belongs into the next batch.

@@ -40,7 +40,7 @@ pub(super) fn topics(topics: &Topics) -> Result<(), Problem> {
             if !same.is_like(route) {
                 return Err(fault(format!(
                     "topics `{other}` and `{}` both land in `{}`, with different columns, schema policy, \
-                     partitioning, sort order or properties\n  \
+                     partitioning, sort order, properties or key\n  \
                      make them equal, or choose another table",
                     topic.name, route.table
                 )));
@@ -67,6 +67,7 @@ fn topic(topic: &Topic) -> Result<(), String> {
         return Err(format!("topic `{name}` has replication {}\n  give it at least 1", topic.replication));
     }
     fields_of_format(topic)?;
+    super::upsert::check_topic(topic)?;
     let mut taken: Vec<&str> = Vec::new();
     let mut rest: Option<&Target> = None;
     for route in &topic.routes {
@@ -168,6 +169,7 @@ pub(super) fn route(route: &Route) -> Result<(), String> {
     if let Some(key) = route.properties.keys().find(|key| key.starts_with("sluice.")) {
         return Err(format!("the property `{key}` of `{table}` is one that Sluice sets\n  remove it"));
     }
+    super::upsert::check(route)?;
     for field in &route.partition_by {
         let Some(column) = route.columns.iter().find(|column| column.name == field.column) else {
             return Err(format!(

@@ -10,12 +10,12 @@ use std::str::FromStr;
 
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
-use sluice_catalog::{PartitionBy, SortBy, Transform};
 
 use super::error::{Error, Place, Result};
+use super::terms::{PartitionField, SortTerm};
 use super::{
-    Column, EVENT_TYPE, Format, Kind, Origin, Pattern, Required, Route, SchemaPolicy, Target, Topic, Topics,
-    check,
+    Changes, Column, EVENT_TYPE, Format, Kind, Origin, Pattern, Required, Route, SchemaPolicy, Target, Topic,
+    Topics, Upsert, check,
 };
 
 /// Tables of one template, unless the file says otherwise.
@@ -85,6 +85,17 @@ struct RouteShape {
     #[serde(default)]
     properties: BTreeMap<String, Scalar>,
     max_tables: Option<usize>,
+    key: Option<Vec<String>>,
+    changes: Option<ChangesShape>,
+    order_by: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum ChangesShape {
+    Upsert,
+    Op,
+    Debezium,
 }
 
 /// A configuration value: Kafka takes them all as text, people write numbers and booleans.
@@ -99,10 +110,6 @@ enum Scalar {
 
 /// Milliseconds as Kafka counts them; -1 for ever.
 struct Retention(i64);
-
-struct PartitionField(PartitionBy);
-
-struct SortTerm(SortBy);
 
 #[derive(Default)]
 struct Columns(Vec<(String, Kind)>);
@@ -198,10 +205,18 @@ impl TryFrom<RouteShape> for ParsedRoute {
                 "`{table}` is one table and has `max_tables`\n  remove it, or make the name a template"
             ));
         }
+        let upsert = upsert(shape.key, shape.changes, shape.order_by)?;
+        let mut columns: Vec<Column> = columns.collect();
+        for column in &mut columns {
+            if upsert.as_ref().is_some_and(|upsert| upsert.key.contains(&column.name)) {
+                column.required = Required::Always; // A row without its key cannot be found again.
+            }
+        }
         let route = Route {
             table: shape.table.0,
             policy: shape.schema,
-            columns: columns.collect(),
+            columns,
+            upsert,
             partition_by: shape.partition_by.into_iter().map(|field| field.0.0).collect(),
             event_types: shape.event_types,
             sort_by: shape.sort_by.into_iter().map(|term| term.0.0).collect(),
@@ -217,6 +232,25 @@ impl TryFrom<RouteShape> for ParsedRoute {
     }
 }
 
+fn upsert(
+    key: Option<Vec<String>>,
+    changes: Option<ChangesShape>,
+    order_by: Option<String>,
+) -> Result<Option<Upsert>, String> {
+    let Some(key) = key else {
+        return match (changes, order_by) {
+            (None, None) => Ok(None),
+            _ => Err("`changes` and `order_by` say how rows of a key change\n  add `key`".to_owned()),
+        };
+    };
+    let changes = match changes {
+        None | Some(ChangesShape::Upsert) => Changes::Upsert,
+        Some(ChangesShape::Op) => Changes::Op,
+        Some(ChangesShape::Debezium) => Changes::Debezium,
+    };
+    Ok(Some(Upsert { key, changes, order_by }))
+}
+
 fn requirement(column: &str, always: &[String], by_type: &BTreeMap<String, Vec<String>>) -> Required {
     if always.iter().any(|name| name == column) {
         return Required::Always;
@@ -224,50 +258,6 @@ fn requirement(column: &str, always: &[String], by_type: &BTreeMap<String, Vec<S
     let types = by_type.iter().filter(|(_, names)| names.iter().any(|name| name == column));
     let types: Vec<String> = types.map(|(event_type, _)| event_type.clone()).collect();
     if types.is_empty() { Required::Never } else { Required::For(types) }
-}
-
-impl FromStr for PartitionField {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        const FORMS: &str =
-            "use a column name, year(c), month(c), day(c), hour(c), bucket(N, c) or truncate(N, c)";
-        let Some((function, inside)) = text.strip_suffix(')').and_then(|text| text.split_once('(')) else {
-            return Ok(Self(PartitionBy { column: text.to_owned(), transform: Transform::Identity }));
-        };
-        let wrong = || format!("`{text}` is not a partition field\n  {FORMS}");
-        let with_number = |make: fn(u32) -> Transform| {
-            let (number, column) = inside.split_once(',').ok_or_else(wrong)?;
-            let number = number.trim().parse().ok().filter(|number| *number > 0).ok_or_else(wrong)?;
-            Ok::<_, String>((make(number), column))
-        };
-        let (transform, column) = match function.trim() {
-            "year" => (Transform::Year, inside),
-            "month" => (Transform::Month, inside),
-            "day" => (Transform::Day, inside),
-            "hour" => (Transform::Hour, inside),
-            "bucket" => with_number(Transform::Bucket)?,
-            "truncate" => with_number(Transform::Truncate)?,
-            _ => return Err(wrong()),
-        };
-        Ok(Self(PartitionBy { column: column.trim().to_owned(), transform }))
-    }
-}
-
-impl FromStr for SortTerm {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let mut words = text.split_whitespace();
-        let column = words.next().unwrap_or_default().to_owned();
-        let descends = match (words.next(), words.next()) {
-            (None | Some("asc"), None) => false,
-            (Some("desc"), None) => true,
-            _ => return Err(format!("`{text}` is no term of a sort order\n  use `COLUMN` or `COLUMN desc`")),
-        };
-        let by = PartitionBy { column, transform: Transform::Identity };
-        Ok(Self(SortBy { by, descends, nulls_first: false }))
-    }
 }
 
 impl FromStr for Retention {

@@ -159,3 +159,30 @@ async fn two_workers_create_and_fill_the_same_tables() {
     assert_eq!((counts.len(), counts["dead_letters"]), (12 + 1, 0));
     assert!(counts.iter().all(|(table, rows)| table == "dead_letters" || *rows == 50), "{counts:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tables_of_a_template_may_have_a_key() {
+    let dir = tempfile::tempdir().unwrap();
+    let lake = fixtures::lake(dir.path()).await;
+    let cluster = Cluster::new();
+    let yaml = "topics:\n  - pattern: 'cdc.[a-z]'\n    routes:\n      - {table: 'bronze.{topic}', key: [n], columns: {event_id: string, n: long}}\n";
+    for topic in ["cdc.a", "cdc.b"] {
+        cluster.mock.create_topic(topic, 2, 1).unwrap();
+    }
+    // Each round changes the rows of all keys again; the keys 0 to 9 are in partition 0 or 1 by themselves.
+    for round in 1..=3_u64 {
+        for topic in ["cdc.a", "cdc.b"] {
+            send(&cluster, topic, &["x"], 0, 10);
+        }
+        let report = land(&lake, settings(&cluster, yaml), 20).await;
+        assert_eq!((report.consumed, report.dead_lettered, report.restarts), (20, 0, 0), "round {round}");
+        for table in ["bronze.cdc_a", "bronze.cdc_b"] {
+            let table = lake.load(&fixtures::name(table)).await.unwrap();
+            let summary = &table.metadata().current_snapshot().unwrap().summary().additional_properties;
+            let figure = |name: &str| summary.get(name).map_or(0, |text| text.parse::<u64>().unwrap());
+            assert_eq!(figure("total-records") - figure("total-position-deletes"), 10, "one row a key");
+            let offsets = table.offsets(&table.name().name().replace('_', ".")).unwrap().unwrap();
+            assert_eq!(offsets.next.values().sum::<i64>(), 10 * round as i64);
+        }
+    }
+}

@@ -15,6 +15,13 @@ fn headers_that_choose_tables_are_kept_by_message_and_count_as_its_bytes() {
     assert_eq!([0, 1, 2].map(|message| raw.header(0, message)), values);
     assert_eq!([0, 1, 2].map(|message| raw.header(1, message)), [None; 3]);
     assert_eq!((raw.header(2, 0), raw.byte_count(), raw.is_full()), (None, 7, false));
+    let mut copy = raw.successor();
+    copy.push_from(&raw, 2);
+    copy.push_from(&raw, 0);
+    assert_eq!(
+        [0, 1].map(|message| (copy.offset(message), copy.header(0, message))),
+        [(2, values[2]), (0, values[0])]
+    );
     let before = raw.memory();
     for offset in 3..5 {
         raw.push(offset, None, None, None);
