@@ -6,8 +6,8 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::config::Overrides;
 use crate::{
-    build, compare, demo, doctor, ingest, load, maintain, produce, profile, run, schemas, serve, sql, tables,
-    test, topics,
+    build, compare, demo, doctor, ingest, load, maintain, produce, profile, run, schemas, serve, sql, sync,
+    tables, test, topics,
 };
 
 const EXAMPLES: &str = "\
@@ -80,6 +80,8 @@ pub(crate) enum Command {
     Schemas(schemas::SchemasArgs),
     /// Load files into tables, or replay them into Kafka
     Load(load::LoadArgs),
+    /// Pull PostgreSQL tables and JSON feeds into tables, on a schedule
+    Sync(sync::SyncArgs),
     /// Compact files, expire snapshots, remove orphans
     Maintain(maintain::MaintainArgs),
     /// Build SQL models

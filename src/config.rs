@@ -30,6 +30,7 @@ pub(crate) struct Config {
     pub(crate) lake: LakeConfig,
     pub(crate) kafka: KafkaConfig,
     pub(crate) ingest: IngestConfig,
+    pub(crate) sync: SyncConfig,
     pub(crate) models: ModelsConfig,
     pub(crate) maintain: MaintainConfig,
     pub(crate) query: QueryConfig,
@@ -144,6 +145,14 @@ impl Default for IngestConfig {
             registry: RegistryConfig::default(),
         }
     }
+}
+
+/// `[sync]`: reference data.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct SyncConfig {
+    /// A sync file; `sync.yaml` when it exists unless given.
+    pub(crate) file: Option<PathBuf>,
 }
 
 /// `[models]`: which project is built, how often `sluice run` builds it.

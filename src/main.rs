@@ -28,6 +28,7 @@ mod serve;
 mod sql;
 mod stop;
 mod subject;
+mod sync;
 mod tables;
 mod test;
 mod topics;
@@ -66,6 +67,7 @@ async fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Topics(args) => topics::run(args, config).await,
         Command::Schemas(args) => schemas::run(args, config).await,
         Command::Load(args) => load::run(args, config).await,
+        Command::Sync(args) => sync::run(args, config).await,
         Command::Maintain(args) => maintain::run(args, config).await,
         Command::Build(args) => build::run(args, config).await,
         Command::Test(args) => test::run(args, config).await,

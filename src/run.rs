@@ -1,6 +1,6 @@
-//! `sluice run`: ingest, model builds, maintenance and servers in one process.
+//! `sluice run`: ingest, reference data, model builds, maintenance and servers in one process.
 //!
-//! A failed build or maintenance is reported and tried again at its next turn; a failed ingest or server ends the process, so
+//! A failed sync, build or maintenance is reported and tried again at its next turn; a failed ingest or server ends the process, so
 //! that whoever supervises it can restart it: the tables say where to go on.
 
 use std::process::ExitCode;
@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::serve::ServeArgs;
-use crate::{build, ingest, maintain, parts, progress, serve, stop};
+use crate::{build, ingest, maintain, parts, progress, serve, stop, sync};
 
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  sluice run --brokers localhost:9092\n  sluice run --config sluice.toml")]
@@ -29,6 +29,7 @@ pub(crate) async fn run(args: RunArgs, mut config: Config) -> Result<ExitCode, F
     args.serve.override_config(&mut config);
     let stop = stop::on_signal()?;
     let settings = ingest::settings(&config, &[])?;
+    let syncs = config.syncs()?;
     sluice_ingest::topics::apply(&settings.kafka, &config.topics()?).await?;
     let engine = parts::engine(&config).await?;
     let server = Server::bind(engine.clone(), serve::settings(&config)?).await?;
@@ -38,9 +39,10 @@ pub(crate) async fn run(args: RunArgs, mut config: Config) -> Result<ExitCode, F
     let shown = Arc::clone(&counters);
     let line = progress::show(stop.clone(), move |elapsed| ingest::progress_line(&shown, elapsed));
     let landing = sluice_ingest::run(engine.lake().clone(), settings, counters, stop.clone());
-    let ((), (), (), ingested, served) = tokio::join!(
+    let ((), (), (), (), ingested, served) = tokio::join!(
         line,
         build_again_and_again(&engine, &config, &stop),
+        sync::again_and_again(engine.lake(), syncs, &stop),
         maintain::again_and_again(&engine, &config, &stop),
         ending(landing, &stop),
         ending(server.run(stop.clone()), &stop),

@@ -26,7 +26,7 @@ const OWNERS: [(&str, &[&str]); 9] = [
     ("rdkafka", &["ingest", "bench", "."]),
     ("datafusion", &["sql", "models", "query", "bench"]),
     ("iceberg", &["catalog", "sql"]),
-    ("sqlx", &["catalog"]),
+    ("sqlx", &["catalog", "ingest"]),
     ("reqwest", &["catalog", "ingest"]),
     ("tonic", &["query"]),
     ("axum", &["query"]),

@@ -18,7 +18,6 @@ mod files;
 #[cfg(test)]
 mod fixture;
 mod lake;
-mod local_store;
 pub mod maintain;
 mod manifest;
 mod metadata;

@@ -10,6 +10,7 @@
 //! key, a missing bucket or a silent endpoint is then one clear message within about ten seconds. The client
 //! that is handed out retries for longer, because by then the settings are known to be right.
 
+mod local;
 pub(crate) mod vended;
 
 use std::sync::Arc;
@@ -23,9 +24,9 @@ use object_store::{BackoffConfig, ClientOptions, ObjectStore, RetryConfig};
 use url::Url;
 
 use crate::error::{Error, Result};
-use crate::local_store::DurableLocal;
 use crate::settings::{LakeSettings, S3Settings};
 use crate::warehouse::{Kind, Warehouse};
+use local::DurableLocal;
 use vended::{Keyring, TableKeys, VendedStore};
 
 /// How long one answer and all its retries may take.

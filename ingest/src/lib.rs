@@ -1,4 +1,4 @@
-//! EVENTS -> TABLES: Kafka topics and files, decoded into columns, routed and landed exactly once.
+//! EVENTS -> TABLES: Kafka topics, files and reference data, decoded into columns, routed and landed exactly once.
 //!
 //! ```text
 //! source -> decode -> route -> land -> Lake::commit        (pipeline wires them, one session at a time)
@@ -18,6 +18,7 @@ pub mod load;
 pub mod produce;
 pub mod registry;
 pub mod schemas;
+pub mod sync;
 pub mod topics;
 
 mod broker;

@@ -38,6 +38,7 @@ pub(super) const KEYS: &[&str] = &[
     "ingest.registry.token_file",
     "ingest.registry.url",
     "ingest.registry.user",
+    "sync.file",
     "models.project",
     "models.threads",
     "models.every",

@@ -8,6 +8,7 @@ use sluice_catalog::maintain::Policy;
 use sluice_catalog::{CatalogSettings, LakeSettings, PostgresSettings, RestSettings, S3Settings, Secret};
 use sluice_ingest::KafkaSettings;
 use sluice_ingest::registry::{Credential, RegistrySettings};
+use sluice_ingest::sync::Syncs;
 use sluice_ingest::topics::Topics;
 use sluice_query::{IcebergSettings, ReaderKeys};
 use toml::Table;
@@ -17,6 +18,8 @@ use crate::failure::Failure;
 
 /// The folder of the embedded lake unless told otherwise.
 const DEFAULT_DATA: &str = "./sluice-data";
+/// The sync file that is looked for in the working folder.
+const SYNC_FILE: &str = "sync.yaml";
 
 /// The flags that every command has; each wins over the environment and the file.
 #[derive(Clone, Debug, Default)]
@@ -234,6 +237,23 @@ impl Config {
                 .hint("name an existing file, or one of the built-in ones: shop, olist")
         })?;
         Topics::parse(&text).map_err(|cause| Failure::usage(format!("{}: {cause}", path.display())))
+    }
+}
+
+impl Config {
+    /// The sync file; `None` when none is named and none lies in the working folder.
+    pub(crate) fn syncs(&self) -> Result<Option<Syncs>, Failure> {
+        let path = match &self.sync.file {
+            Some(path) => path.as_path(),
+            None if Path::new(SYNC_FILE).is_file() => Path::new(SYNC_FILE),
+            None => return Ok(None),
+        };
+        let text = std::fs::read_to_string(path).map_err(|cause| {
+            Failure::usage(format!("cannot read the sync file `{}`: {cause}", path.display()))
+                .hint("name an existing file with sync.file, or put a sync.yaml into the working folder")
+        })?;
+        let syncs = Syncs::parse(&text);
+        syncs.map(Some).map_err(|cause| Failure::usage(format!("{}: {cause}", path.display())))
     }
 }
 

@@ -281,7 +281,7 @@ fn clear_away(lake: &Lake) -> u64 {
 }
 
 /// A wire to the store, and the variable by which the binary takes it.
-fn store(point: Option<Point>) -> (Wire, &'static str, String) {
+pub(crate) fn store(point: Option<Point>) -> (Wire, &'static str, String) {
     let server = parts().get("AWS_ENDPOINT_URL").trim_start_matches("http://");
     let wire = Wire::new(Speech::Http, server, point);
     let value = format!("http://{}", wire.address);

@@ -42,6 +42,7 @@ mod places;
 mod registered;
 mod rest_client;
 mod sluice;
+mod sync;
 mod topics_change;
 mod wire;
 mod workers;
