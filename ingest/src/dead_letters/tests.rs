@@ -168,7 +168,7 @@ async fn a_table_that_ingest_has_not_filled_yet_gets_the_message_from_ingest() {
     landed(&lake).await;
     let mut topics = vec![fixtures::events()];
     let mut gifts = topics[0].routes[0].clone();
-    (gifts.table, gifts.event_types) = (fixtures::name("bronze.gifts"), vec!["gift".to_owned()]);
+    (gifts.table, gifts.event_types) = (fixtures::name("bronze.gifts").into(), vec!["gift".to_owned()]);
     topics[0].routes.push(gifts);
     let report = replay(&lake, &settings(topics.clone())).await.unwrap();
     assert_eq!((report.waiting, report.landed), (4, 0));

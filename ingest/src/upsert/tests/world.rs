@@ -60,10 +60,10 @@ impl World {
         let snapshots = tables::load(&self.lake, &self.plan).await.unwrap();
         let schemas: Vec<_> = snapshots.iter().map(TableSnapshot::schema).collect();
         let plan = Arc::new(self.plan.adopted(schemas.iter().map(AsRef::as_ref)));
-        let plans = Arc::new(Plans::new(self.lake.clone(), Arc::clone(&plan)));
+        let plans = Arc::new(Plans::new(self.lake.clone(), plan));
         let (settings, budget) = (Arc::clone(&self.settings), Budget::new(1 << 30));
         let context = ("cluster".to_owned(), snapshots);
-        let mut lander = Lander::new(self.lake.clone(), plan, settings, Arc::default(), budget, context);
+        let mut lander = Lander::new(self.lake.clone(), Arc::clone(&plans), settings, Arc::default(), budget, context);
         for partition in 0..2 {
             let mut nexts = Vec::new();
             for &table in &self.plan.topics[0].tables {
