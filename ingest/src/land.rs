@@ -50,7 +50,7 @@ use crate::source::Seal;
 use crate::source::start::Start;
 use crate::tail::{Tail, from_offset};
 use crate::topics::SchemaPolicy;
-use crate::upsert::{self, Buffer};
+use crate::upsert::Buffer;
 
 /// The rows of one raw batch, ready to be written.
 #[derive(Debug)]

@@ -2,8 +2,6 @@
 
 use std::ops::Range;
 
-use arrow::array::BinaryBuilder;
-use arrow::util::bit_util;
 use sluice_catalog::Anchor;
 
 /// A batch is closed at this many messages, so that a column's offsets stay in the processor's cache.
@@ -24,9 +22,8 @@ pub(crate) struct RawBatch {
     pub(crate) ingested_at: i64,
     bytes: Vec<u8>,
     messages: Vec<Entry>,
-    /// The values of the headers that choose tables, one column a header, and their bytes.
-    headers: Vec<BinaryBuilder>,
-    header_bytes: usize,
+    /// Where the values of the headers that choose tables lie, header by header, one a message.
+    headers: Vec<Vec<Option<Range<usize>>>>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -47,7 +44,7 @@ impl RawBatch {
 
     /// The same batch, with room for the values of so many headers.
     pub(crate) fn with_headers(mut self, headers: usize) -> Self {
-        self.headers = (0..headers).map(|_| BinaryBuilder::new()).collect();
+        self.headers = vec![Vec::new(); headers];
         self
     }
 
@@ -78,8 +75,9 @@ impl RawBatch {
 
     /// Gives the last message the value of a header; every message needs one of each.
     pub(crate) fn push_header(&mut self, header: usize, value: Option<&[u8]>) {
-        self.headers[header].append_option(value);
-        self.header_bytes += value.map_or(0, <[u8]>::len);
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(value.unwrap_or_default());
+        self.headers[header].push(value.map(|_| start..self.bytes.len()));
     }
 
     /// Appends a message of another batch, with its headers.
@@ -107,12 +105,15 @@ impl RawBatch {
 
     /// Bytes of all keys, payloads and the headers that are kept.
     pub(crate) fn byte_count(&self) -> usize {
-        self.bytes.len() + self.header_bytes
+        self.bytes.len()
     }
 
     /// Bytes this batch keeps allocated.
     pub(crate) fn memory(&self) -> usize {
-        self.bytes.capacity() + self.messages.capacity() * size_of::<Entry>() + self.header_bytes
+        let headers: usize = self.headers.iter().map(Vec::capacity).sum();
+        self.bytes.capacity()
+            + self.messages.capacity() * size_of::<Entry>()
+            + headers * size_of::<Option<Range<usize>>>()
     }
 
     /// The offset of the first message.
@@ -142,14 +143,7 @@ impl RawBatch {
 
     /// The value of a header; `None` where the message has none.
     pub(crate) fn header(&self, header: usize, index: usize) -> Option<&[u8]> {
-        let values = self.headers.get(header)?;
-        if let Some(valid) = values.validity_slice()
-            && !bit_util::get_bit(valid, index)
-        {
-            return None;
-        }
-        let offsets = values.offsets_slice();
-        Some(&values.values_slice()[offsets[index] as usize..offsets[index + 1] as usize])
+        self.headers.get(header)?.get(index)?.clone().map(|place| self.slice(place))
     }
 
     /// The last message, in the form that a table remembers.

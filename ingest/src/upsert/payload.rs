@@ -14,7 +14,7 @@ use arrow::record_batch::RecordBatch;
 use crate::decode::Decode;
 use crate::decode::debezium::Envelopes;
 use crate::decode::json::Json;
-use crate::plan::TopicPlan;
+use crate::plan::{TemplatePlan, TopicPlan};
 use crate::source::raw::RawBatch;
 use crate::topics::{Changes, Format, Upsert};
 
@@ -36,7 +36,8 @@ struct Keys {
 impl Payloads {
     /// `None` for topics whose messages are events as they are.
     pub(crate) fn new(topic: &TopicPlan) -> Option<Self> {
-        let route = topic.routes.iter().find(|route| route.upsert.is_some())?;
+        let blueprints = topic.templates.iter().map(TemplatePlan::blueprint);
+        let route = topic.routes.iter().chain(blueprints).find(|route| route.upsert.is_some())?;
         let upsert = route.upsert.clone().filter(|_| topic.format == Format::Json)?;
         let columns = route.columns.iter().map(|column| column.name.as_str());
         let envelopes = (upsert.changes == Changes::Debezium).then(|| Envelopes::new(columns));

@@ -185,4 +185,18 @@ async fn tables_of_a_template_may_have_a_key() {
             assert_eq!(offsets.next.values().sum::<i64>(), 10 * round as i64);
         }
     }
+    let gone = BaseRecord::<str, str>::to("cdc.a").key(r#"{"n":3}"#).partition(1);
+    cluster.producer.send(gone).map_err(|(error, _)| error).unwrap();
+    cluster.producer.flush(Duration::from_secs(10)).unwrap();
+    let stop = CancellationToken::new();
+    let report = catch_up(lake.clone(), settings(&cluster, yaml), Arc::default(), stop).await.unwrap();
+    assert_eq!(
+        (report.consumed, report.dead_lettered),
+        (1, 0),
+        "a message without payload deletes the row of its key"
+    );
+    let table = lake.load(&fixtures::name("bronze.cdc_a")).await.unwrap();
+    let summary = &table.metadata().current_snapshot().unwrap().summary().additional_properties;
+    let figure = |name: &str| summary.get(name).map_or(0, |text| text.parse::<u64>().unwrap());
+    assert_eq!(figure("total-records") - figure("total-position-deletes"), 9);
 }
