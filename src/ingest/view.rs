@@ -152,7 +152,7 @@ pub(super) fn line(counters: &Progress) -> String {
     let topics = counters.topics();
     let paused = topics.iter().filter_map(|(name, topic)| Some((name, topic.paused?)));
     let told = paused.take(TOPICS_MAX).map(|(name, reason)| format!(" · {name} paused: {}", reason.name()));
-    told.fold(summary(counters), |line, told| line + &told)
+    told.fold(summary(counters), |line, told| line + told.as_str())
 }
 
 /// The figures of all topics.
