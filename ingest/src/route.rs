@@ -209,10 +209,7 @@ fn land(
     }
     let mut arrays: Vec<ArrayRef> = Vec::with_capacity(columns.len() + 4);
     for (column, (array, misfits)) in route.columns.iter().zip(columns) {
-        for (row, fault) in misfits {
-            if spared(row as usize, &column.name) {
-                continue;
-            }
+        for (row, fault) in misfits.into_iter().filter(|(row, _)| !spared(*row as usize, &column.name)) {
             let message = share.messages[row as usize];
             bad.entry(row).or_insert_with(|| {
                 Reject::new(message, Cause::WrongType, format!("field `{}`: {fault}", column.name))
@@ -224,13 +221,9 @@ fn land(
         arrays.push(Arc::new(unknown.rest(share.messages.len())));
     }
     let deleted = deletions.map(|deletions| Arc::new(deletions.rows) as ArrayRef);
-    let batch = |arrays, deleted| match deleted {
-        Some(deleted) => with_deleted(&route.schema, arrays, deleted),
-        None => RecordBatch::try_new(Arc::clone(&route.schema), arrays),
-    };
     if bad.is_empty() {
         arrays.extend(source_columns(&topic.name, raw, &share.messages));
-        return batch(arrays, deleted);
+        return with_deleted(&route.schema, arrays, deleted);
     }
     let good: BooleanArray =
         (0..share.messages.len() as u32).map(|row| Some(!bad.contains_key(&row))).collect();
@@ -241,7 +234,7 @@ fn land(
     arrays.extend(source_columns(&topic.name, raw, &messages));
     rejects.extend(bad.into_values());
     let deleted = deleted.map(|deleted| filter(&deleted, &good)).transpose()?;
-    batch(arrays, deleted)
+    with_deleted(&route.schema, arrays, deleted)
 }
 
 /// The rows that lack a required field; `None` when all have it.

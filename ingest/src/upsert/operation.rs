@@ -101,12 +101,13 @@ fn deletes(text: Option<&str>, changes: Changes) -> Result<bool, (Cause, String)
     }
 }
 
-/// The rows with the column that marks deletes.
+/// The rows, with the column that marks deletes where there is one.
 pub(crate) fn with_deleted(
     schema: &SchemaRef,
     mut columns: Vec<ArrayRef>,
-    deleted: ArrayRef,
+    deleted: Option<ArrayRef>,
 ) -> Result<RecordBatch, ArrowError> {
+    let Some(deleted) = deleted else { return RecordBatch::try_new(Arc::clone(schema), columns) };
     let mut fields: Vec<_> = schema.fields().iter().cloned().collect();
     fields.push(Arc::new(Field::new(DELETED, DataType::Boolean, false)));
     columns.push(deleted);
