@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 use crate::evolve::Plans;
 use crate::plan::Plan;
 use crate::registry::Lookup;
+use crate::reject::{self, split_large};
 use crate::route::{Routed, Routing, route};
 use crate::source::raw::RawBatch;
 use crate::topics::Format;
@@ -24,6 +25,8 @@ pub(crate) struct Rows<'a> {
     decoders: Vec<Decoder>,
     /// By topic; for messages that must be made events first.
     payloads: Vec<Option<Payloads>>,
+    /// Larger messages are not decoded.
+    bytes_max: usize,
 }
 
 impl<'a> Rows<'a> {
@@ -32,11 +35,23 @@ impl<'a> Rows<'a> {
         let decoders = plan.topics.iter().map(|topic| Decoder::new(topic, schemas.as_ref()));
         let decoders = decoders.collect::<Result<_>>()?;
         let payloads = plan.topics.iter().map(Payloads::new).collect();
-        Ok(Self { plans, plan, schemas, decoders, payloads })
+        Ok(Self { plans, plan, schemas, decoders, payloads, bytes_max: usize::MAX })
+    }
+
+    /// The same, with a limit on the bytes of a message.
+    pub(crate) fn with_limit(self, bytes_max: usize) -> Self {
+        Self { bytes_max, ..self }
     }
 
     /// The rows of a batch. Blocks while the registry is silent or a table grows.
     pub(crate) fn of(&mut self, raw: &RawBatch) -> Result<Routed> {
+        let Some((rest, rejects)) = split_large(raw, self.bytes_max) else { return self.route(raw) };
+        let mut routed = if rest.is_empty() { Routed::default() } else { self.route(&rest)? };
+        reject::add(&mut routed, &self.plan, raw, rejects).map_err(Error::Columns)?;
+        Ok(routed)
+    }
+
+    fn route(&mut self, raw: &RawBatch) -> Result<Routed> {
         let flat = match &mut self.payloads[raw.topic] {
             Some(payloads) => payloads.flat(raw).map_err(Error::Columns)?,
             None => Cow::Borrowed(raw),

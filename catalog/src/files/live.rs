@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use iceberg::spec::DataFile;
+use iceberg::spec::{DataFile, Datum, PrimitiveLiteral};
 
 use super::deletes::only_path;
 use crate::error::{Error, Result};
@@ -82,6 +82,18 @@ impl LiveFile {
     /// included), and the deletes that a reader of its rows must apply.
     pub fn parts(&self) -> (&DataFile, &Deletes) {
         (&self.data_file, &self.deletes)
+    }
+
+    /// Between which values the manifest says that a column of whole numbers lies, deleted rows included; `None` when
+    /// it does not say.
+    pub fn long_bounds(&self, field_id: i32) -> Option<(i64, i64)> {
+        let long = |bound: Option<&Datum>| match bound?.literal() {
+            PrimitiveLiteral::Long(value) => Some(*value),
+            PrimitiveLiteral::Int(value) => Some(i64::from(*value)),
+            _ => None,
+        };
+        let (lower, upper) = (self.data_file.lower_bounds(), self.data_file.upper_bounds());
+        Some((long(lower.get(&field_id))?, long(upper.get(&field_id))?))
     }
 
     /// The file, when all of its rows are live.

@@ -27,7 +27,8 @@ pub(super) async fn commit(
     };
     let finishing = writers.into_iter().map(finish);
     let mut staged: BTreeMap<usize, StagedFiles> = try_join_all(finishing).await?.into_iter().collect();
-    let mut rows: Vec<_> = staged.iter().map(|(table, files)| (*table, files.row_count())).collect();
+    let of = |(table, files): (&usize, &StagedFiles)| (*table, files.row_count(), files.byte_count());
+    let mut rows: Vec<_> = staged.iter().map(of).collect();
     let commits = parts.into_iter().map(|(table, offsets)| Commit {
         table: plan.tables[table].name.clone(),
         operation: Operation::Append,

@@ -26,14 +26,14 @@ pub(crate) struct Keyed {
 }
 
 /// Lands the commits together with the events of tables that have a key; those tables' commits have no files yet. Also
-/// returns how many rows each such table got.
+/// returns how many rows and bytes each such table got.
 pub(crate) async fn land(
     lake: &Lake,
     plan: &Plan,
     mut commits: Vec<Commit>,
     keyed: Vec<Keyed>,
     writer: &WriterSettings,
-) -> Result<(CommitOutcome, Vec<(usize, u64)>)> {
+) -> Result<(CommitOutcome, Vec<(usize, u64, u64)>)> {
     let mut changes = Vec::with_capacity(keyed.len());
     for keyed in keyed {
         changes.push((keyed.table, Arc::new(Wanted::new(keyed.buffer).map_err(Error::Columns)?)));
@@ -47,7 +47,8 @@ pub(crate) async fn land(
             // Names of files are used once, so each look has one of its own.
             let change = stage(lake, &state, wanted, writer, new_token()).await?;
             (commit.operation, commit.files) = change.unwrap_or((Operation::Append, None));
-            rows.push((*table, commit.files.as_ref().map_or(0, |files| files.row_count())));
+            let size = commit.files.as_ref().map_or((0, 0), |files| (files.row_count(), files.byte_count()));
+            rows.push((*table, size.0, size.1));
         }
         if look == LOOKS {
             return Ok((lake.commit(commits, now()).await?, rows));

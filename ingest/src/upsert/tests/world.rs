@@ -216,9 +216,10 @@ impl Worker {
 
     /// A commit of which this worker does not hear.
     pub(in crate::upsert) async fn outcome(&mut self, batches: u64, ranges: &[(i32, i64, i64)]) -> Outcome {
-        let mut seal = Seal { epoch: self.epoch, batches, messages: 0, ranges: BTreeMap::new() };
+        let mut seal =
+            Seal { epoch: self.epoch, batches, messages: BTreeMap::new(), ranges: BTreeMap::new() };
         for &(partition, start, end) in ranges {
-            seal.messages += (end - start) as u64;
+            *seal.messages.entry(0).or_default() += (end - start) as u64;
             let range = OffsetRange { start, end, anchor: None };
             seal.ranges.entry(0).or_default().insert(partition, range);
         }
