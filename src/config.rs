@@ -96,13 +96,21 @@ pub(crate) struct KafkaConfig {
     /// A topics file; the shop's built-in one unless given.
     pub(crate) topics: Option<PathBuf>,
     pub(crate) group: String,
+    /// Who this worker is in its group, unlike any other.
+    pub(crate) instance_id: Option<String>,
     /// Client options by librdkafka's names, such as `"security.protocol" = "ssl"`.
     pub(crate) options: std::collections::BTreeMap<String, String>,
 }
 
 impl Default for KafkaConfig {
     fn default() -> Self {
-        Self { brokers: None, topics: None, group: "sluice".to_owned(), options: Default::default() }
+        Self {
+            brokers: None,
+            topics: None,
+            group: "sluice".to_owned(),
+            instance_id: None,
+            options: Default::default(),
+        }
     }
 }
 

@@ -105,6 +105,7 @@ pub(crate) fn settings(config: &Config, only: &[String]) -> Result<IngestSetting
     topics.retain(|topic| !topic.routes.is_empty() && (only.is_empty() || only.contains(&topic.name)));
     let mut settings = IngestSettings::new(config.kafka_settings()?, topics);
     settings.group.clone_from(&config.kafka.group);
+    settings.instance_id.clone_from(&config.kafka.instance_id);
     settings.commit_interval = config.ingest.commit_interval;
     settings.commit_bytes = config.ingest.commit_bytes.as_u64() as usize;
     settings.memory_budget = config.ingest.memory.as_u64() as usize;

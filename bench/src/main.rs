@@ -3,6 +3,7 @@
 //! A ceiling is the least work the same libraries need for the same bytes on the same threads; the ratio
 //! says what the guarantees on top of it cost. `ingest` wants Kafka, and MinIO or a folder; the others a folder.
 
+mod chaos;
 mod commits;
 mod compaction;
 mod day;
@@ -26,6 +27,8 @@ struct Arguments {
 enum Benchmark {
     /// Events from Kafka to Iceberg tables, against consume + decode + Parquet alone.
     Ingest(ingest::Arguments),
+    /// Faults drawn from a seed on several workers, judged by PyIceberg: injected, lost, doubled.
+    Chaos(chaos::Arguments),
     /// Commits to a growing table, by one writer and by many at once, and planning on it.
     Commits(commits::Arguments),
     /// Compaction of small files, against plain DataFusion and DuckDB on the same files.
@@ -44,6 +47,7 @@ enum Benchmark {
 async fn main() -> ExitCode {
     let result = match Arguments::parse().benchmark {
         Benchmark::Ingest(arguments) => ingest::run(arguments).await,
+        Benchmark::Chaos(arguments) => chaos::run(arguments).await,
         Benchmark::Commits(arguments) => commits::run(arguments).await,
         Benchmark::Compaction(arguments) => compaction::run(arguments).await,
         Benchmark::Day(arguments) => day::run(arguments).await,

@@ -17,6 +17,7 @@
 //! the rows are read again. Another worker that adds the same column at the same time is found out by looking: the
 //! table is the one authority on its columns.
 
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arrow::datatypes::{DataType, Fields, Schema, TimeUnit};
@@ -37,6 +38,8 @@ use crate::plan::Plan;
 const COLUMNS_MAX: usize = 1000;
 /// Longer names of fields become no columns.
 const NAME_MAX: usize = 255;
+/// So many alterations are refused one by one; the table is then left as it is.
+const REFUSED_MAX: usize = 50;
 /// How often a table is looked at again when others change it at the same time.
 const ATTEMPTS: usize = 8;
 
@@ -107,27 +110,35 @@ async fn alter(
         match lake.commit(vec![commit], now()).await {
             Ok(CommitOutcome::Committed(_) | CommitOutcome::AlreadyCommitted(_)) => {}
             Ok(CommitOutcome::Conflicted { .. } | CommitOutcome::Fenced { .. }) => {}
-            // Refused as a whole: made one by one, each is judged by itself.
-            Err(LakeError::Schema { .. }) => refused.extend(one_by_one(lake, table, open).await?),
+            // Refused as a whole: each is judged by itself.
+            Err(LakeError::Schema { .. }) => refused.extend(by_halves(lake, table, open).await?),
             Err(error) => return Err(error.into()),
         }
     }
     Err(Error::Grow { table: table.clone() })
 }
 
-/// Makes each alteration in a commit of its own; returns those that the table refused.
-async fn one_by_one(lake: &Lake, table: &TableName, open: Vec<Alteration>) -> Result<Vec<Alteration>> {
-    let mut refused = Vec::new();
-    for alteration in open {
-        if is_done(&lake.load(table).await?.schema(), &alteration) {
+/// Makes alterations that the table refused as a whole: half of them, and half of a half that it refuses too, so that few
+/// bad ones among many cost few commits. Returns those that it refuses alone, and after many of these the rest, untried.
+async fn by_halves(lake: &Lake, table: &TableName, open: Vec<Alteration>) -> Result<Vec<Alteration>> {
+    let (mut refused, mut parts) = (Vec::new(), vec![open]);
+    while let Some(mut part) = parts.pop() {
+        let schema = lake.load(table).await?.schema();
+        part.retain(|alteration| !is_done(&schema, alteration));
+        if part.is_empty() || refused.len() >= REFUSED_MAX {
+            refused.append(&mut part);
             continue;
         }
-        let commit = Commit::new(table.clone(), Operation::Alter(vec![alteration.clone()]), new_token());
+        let commit = Commit::new(table.clone(), Operation::Alter(part.clone()), new_token());
         match lake.commit(vec![commit], now()).await {
+            Err(LakeError::Schema { .. }) if part.len() > 1 => {
+                let later = part.split_off(part.len() / 2);
+                parts.extend([later, part]);
+            }
             Err(LakeError::Schema { fact, .. }) => {
-                if !is_done(&lake.load(table).await?.schema(), &alteration) {
-                    tracing::warn!(%table, ?alteration, fact, "the table refuses to grow");
-                    refused.push(alteration);
+                if !is_done(&lake.load(table).await?.schema(), &part[0]) {
+                    tracing::warn!(%table, alteration = ?part[0], fact, "the table refuses to grow");
+                    refused.append(&mut part);
                 }
             }
             outcome => drop(outcome?),
@@ -192,17 +203,17 @@ fn path_of(alteration: &Alteration) -> &[String] {
 
 fn compare(known: &Fields, fields: &Fields, path: &mut Vec<String>, found: &mut Vec<Alteration>) {
     let mut room = COLUMNS_MAX.saturating_sub(known.len() + found.len());
+    let mut taken: Option<HashSet<String>> = None;
     for field in fields {
         path.push(field.name().clone());
         match known.iter().find(|known| known.name() == field.name()) {
             Some(known) => widen(known.data_type(), field.data_type(), path, found),
             None => {
-                let taken =
-                    known.iter().any(|known| known.name().to_lowercase() == field.name().to_lowercase());
-                let named = !field.name().trim().is_empty() && field.name().len() <= NAME_MAX;
+                let names = || known.iter().map(|known| known.name().to_lowercase()).collect();
                 let reserved = path.len() == 1 && field.name().starts_with("_src_");
                 if let Some(data_type) = landing(field.data_type())
-                    && (named && !taken && !reserved && room > 0)
+                    && (room > 0 && is_name(field.name()) && !reserved)
+                    && taken.get_or_insert_with(names).insert(field.name().to_lowercase())
                 {
                     room -= 1;
                     let (column, doc) = (path.clone(), None);
@@ -212,6 +223,11 @@ fn compare(known: &Fields, fields: &Fields, path: &mut Vec<String>, found: &mut 
         }
         path.pop();
     }
+}
+
+/// Whether a column may be called so.
+fn is_name(name: &str) -> bool {
+    !name.trim().is_empty() && name.len() <= NAME_MAX
 }
 
 fn widen(known: &DataType, given: &DataType, path: &mut Vec<String>, found: &mut Vec<Alteration>) {
@@ -254,7 +270,10 @@ fn landing(data_type: &DataType) -> Option<DataType> {
         DataType::Time32(_) | DataType::Time64(_) => DataType::Time64(TimeUnit::Microsecond),
         DataType::Struct(fields) => {
             let fields = fields.iter().map(|field| inside(field)).collect::<Option<Fields>>()?;
-            if fields.is_empty() {
+            let mut names = HashSet::new();
+            let mut named =
+                fields.iter().map(|field| (field.name(), names.insert(field.name().to_lowercase())));
+            if fields.is_empty() || !named.all(|(name, is_new)| is_new && is_name(name)) {
                 return None;
             }
             DataType::Struct(fields)

@@ -16,6 +16,7 @@
 //! rows up to an offset then also sees why others are missing. What a stop in between leaves is made up by the next
 //! run, which gives each table what it lacks.
 
+mod commit;
 mod tally;
 
 use std::collections::BTreeMap;
@@ -24,17 +25,15 @@ use std::time::Instant;
 
 use arrow::record_batch::RecordBatch;
 use futures::future::try_join_all;
-use sluice_catalog::{
-    Commit, CommitOutcome, Lake, OffsetRange, Operation, SourceId, SourceRanges, StagedFiles, TableSnapshot,
-    TableWriter,
-};
+use sluice_catalog::{CommitOutcome, Lake, OffsetRange, SourceId, SourceRanges, TableSnapshot, TableWriter};
 use uuid::Uuid;
 
+use self::commit::commit;
 use self::tally::Tally;
 use crate::budget::{Budget, Reservation};
 use crate::error::{Error, Result};
 use crate::evolve::{has_columns, refit};
-use crate::pipeline::{IngestSettings, Limits, new_token, now, now_micros};
+use crate::pipeline::{IngestSettings, Limits, new_token, now_micros};
 use crate::plan::Plan;
 use crate::progress::Progress;
 use crate::resume;
@@ -43,6 +42,7 @@ use crate::source::Seal;
 use crate::source::start::Start;
 use crate::tail::{Tail, from_offset};
 use crate::topics::SchemaPolicy;
+use crate::upsert::{self, Buffer};
 
 /// The rows of one raw batch, ready to be written.
 #[derive(Debug)]
@@ -60,6 +60,8 @@ pub(crate) struct Landing {
 struct Epoch {
     token: Uuid,
     writers: BTreeMap<usize, TableWriter>,
+    /// Events of tables with a key, which become files when the epoch is committed.
+    keyed: BTreeMap<usize, Buffer>,
     landings: u64,
     tally: Tally,
     seal: Option<Seal>,
@@ -145,6 +147,10 @@ impl Lander {
         let mut writes = Vec::with_capacity(routed.tables.len());
         let mut rows = Vec::with_capacity(routed.tables.len());
         for (table, batch) in routed.tables {
+            if self.plan.tables[table].upsert.is_some() {
+                self.buffer((topic, partition), (table, batch), (epoch, first_offset)).await?;
+                continue;
+            }
             rows.push((table, self.as_table(table, batch).await?));
         }
         let open = self.epochs.entry(epoch).or_insert_with(Epoch::new);
@@ -189,6 +195,34 @@ impl Lander {
         Ok(())
     }
 
+    /// Keeps events of a table with a key until the commit of their epoch.
+    async fn buffer(
+        &mut self,
+        (topic, partition): (usize, i32),
+        (table, batch): (usize, RecordBatch),
+        (epoch, first_offset): (u64, i64),
+    ) -> Result<()> {
+        let Some(upsert) = self.plan.tables[table].upsert.clone() else { return Ok(()) };
+        let next = self.nexts.get(&(table, topic, partition)).copied();
+        let batch = match resume::floor(next, first_offset) {
+            Some(floor) => from_offset(&batch, floor).map_err(Error::Columns)?,
+            None => batch,
+        };
+        let (batch, deletes) = upsert::split(batch).map_err(Error::Columns)?;
+        let batch = self.as_table(table, batch).await?;
+        let open = self.epochs.entry(epoch).or_insert_with(Epoch::new);
+        open.tally.rows(topic, &batch);
+        let mut buffer = match open.keyed.remove(&table) {
+            Some(buffer) => buffer,
+            None => Buffer::new(&self.snapshots[table], &upsert)?,
+        };
+        if !buffer.add((topic, partition), batch, &deletes).map_err(Error::Columns)? {
+            return Err(Error::Grow { table: self.plan.tables[table].name.clone() });
+        }
+        open.keyed.insert(table, buffer);
+        Ok(())
+    }
+
     /// The rows with the columns that the table has by now: it may have grown before or after they were made.
     async fn as_table(&mut self, table: usize, batch: RecordBatch) -> Result<RecordBatch> {
         let plan = &self.plan.tables[table];
@@ -226,16 +260,12 @@ impl Lander {
         let Some(seal) = epoch.seal else { return Ok(None) };
         let parts = self.parts(&seal);
         let tables = parts.iter().map(|(table, _)| *table).collect();
-        let held = epoch.writers.values().map(TableWriter::buffered_bytes).sum();
-        self.pending = Some(Pending {
-            seal,
-            token: epoch.token,
-            began: Instant::now(),
-            tables,
-            held,
-            tally: epoch.tally,
-        });
-        Ok(Some(commit(self.lake.clone(), Arc::clone(&self.plan), epoch.token, parts, epoch.writers)))
+        let held = epoch.writers.values().map(TableWriter::buffered_bytes).sum::<usize>()
+            + epoch.keyed.values().map(|it| it.memory_of_commit(&self.settings.writer)).sum::<usize>();
+        let Epoch { token, writers, keyed, tally, .. } = epoch;
+        self.pending = Some(Pending { seal, token, began: Instant::now(), tables, held, tally });
+        let means = (Arc::clone(&self.plan), Arc::clone(&self.settings));
+        Ok(Some(commit(self.lake.clone(), means, token, parts, (writers, keyed))))
     }
 
     /// The ranges that each table has to note for the epoch; tables that have them all are left out.
@@ -303,7 +333,9 @@ impl Lander {
             let name = self.plan.tables[table].name.to_string();
             self.progress.add_rows(&name, (rows, bytes), dead, now_micros());
         }
-        self.progress.add_commit(pending.began.elapsed().as_secs_f64());
+        let took = pending.began.elapsed();
+        tracing::debug!(token = %pending.token, epoch = pending.seal.epoch, ?took, "committed");
+        self.progress.add_commit(took.as_secs_f64());
         self.account();
         Ok(Landed::Done(done))
     }
@@ -327,47 +359,28 @@ impl Lander {
         self.account();
     }
 
+    /// Bytes held by rows that are not committed.
+    #[cfg(test)]
+    pub(crate) fn buffered(&self) -> usize {
+        self.budget.used()
+    }
+
     fn account(&self) {
         let open = self.epochs.values().flat_map(|epoch| epoch.writers.values());
+        let keyed = self.epochs.values().flat_map(|epoch| epoch.keyed.values());
+        let keyed = keyed.map(Buffer::memory).sum::<usize>();
         let held = self.pending.as_ref().map_or(0, |pending| pending.held);
         let tail = self.settings.tail.as_ref().map_or(0, Tail::memory);
-        self.budget.set_files(open.map(TableWriter::buffered_bytes).sum::<usize>() + held + tail);
+        self.budget.set_files(open.map(TableWriter::buffered_bytes).sum::<usize>() + keyed + held + tail);
         self.progress.set_buffered(self.budget.used(), self.budget.peak());
     }
 }
 
 impl Epoch {
     fn new() -> Self {
-        let (writers, token) = (BTreeMap::new(), new_token());
-        Self { token, writers, landings: 0, tally: Tally::default(), seal: None }
+        let (writers, keyed, token) = (BTreeMap::new(), BTreeMap::new(), new_token());
+        Self { token, writers, keyed, landings: 0, tally: Tally::default(), seal: None }
     }
-}
-
-/// Finishes all files, then commits them and the ranges to all tables, in the order of their numbers: the dead
-/// letters have the first.
-async fn commit(
-    lake: Lake,
-    plan: Arc<Plan>,
-    token: Uuid,
-    parts: Vec<(usize, Vec<SourceRanges>)>,
-    writers: BTreeMap<usize, TableWriter>,
-) -> Outcome {
-    let finish = |(table, writer): (usize, TableWriter)| async move {
-        Ok::<_, Error>((table, writer.finish().await?))
-    };
-    let finishing = writers.into_iter().map(finish);
-    let mut staged: BTreeMap<usize, StagedFiles> = try_join_all(finishing).await?.into_iter().collect();
-    let rows = staged.iter().map(|(table, files)| (*table, files.row_count(), files.byte_count())).collect();
-    let commits = parts.into_iter().map(|(table, offsets)| Commit {
-        table: plan.tables[table].name.clone(),
-        operation: Operation::Append,
-        files: staged.remove(&table),
-        offsets,
-        properties: BTreeMap::new(),
-        token,
-    });
-    let commits = commits.collect();
-    Ok((lake.commit(commits, now()).await?, rows))
 }
 
 #[cfg(test)]

@@ -41,6 +41,7 @@ mod rows;
 mod source;
 mod tail;
 mod unknown;
+mod upsert;
 
 pub use error::{Error, Result};
 pub use kafka::KafkaSettings;

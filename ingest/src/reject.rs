@@ -10,6 +10,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 
+use crate::decode::exact::MILLIS;
 use crate::plan::{Plan, source_fields, timestamp};
 use crate::route::{Routed, source_columns};
 use crate::source::raw::RawBatch;
@@ -104,7 +105,9 @@ pub(crate) fn batch(
         errors.append_value(&reject.text);
         keys.append_option(raw.key(message));
         payloads.append_option(raw.payload(message));
-        times.push(raw.timestamp(message).and_then(|millis| millis.checked_mul(1000)));
+        times.push(
+            raw.timestamp(message).filter(|millis| MILLIS.contains(millis)).map(|millis| millis * 1000),
+        );
     }
     let rows: Vec<u32> = rejects.iter().map(|reject| reject.message).collect();
     let mut columns: Vec<ArrayRef> = vec![

@@ -97,7 +97,10 @@ impl Source {
         ports: Ports,
     ) -> Result<Self> {
         // The library's own queue may hold a sixteenth of the budget.
-        let config = settings.kafka.consumer_config(&settings.group, settings.memory_budget / 1024 / 16);
+        let mut config = settings.kafka.consumer_config(&settings.group, settings.memory_budget / 1024 / 16);
+        if let Some(instance) = &settings.instance_id {
+            config.set("group.instance.id", instance);
+        }
         let context = Context::new(Arc::clone(&progress));
         let fail = |source| Error::Kafka {
             action: format!("join the consumer group `{}`", settings.group),

@@ -5,7 +5,7 @@
 //! null is no field. Formats with a schema of their own also give the unknown fields as columns with their types.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use arrow::array::{
@@ -230,21 +230,19 @@ fn of_json(
 ) -> Vec<Option<String>> {
     let one = |row: usize| {
         let text = others.filter(|others| others.is_valid(row)).map(|others| others.value(row));
-        let mut found: Vec<(String, Cow<'_, str>)> = Vec::new();
+        let mut found = Members::default();
         for (key, value) in text.and_then(members).into_iter().flatten() {
             if known.find(&key).is_none() && !is_null(value) {
-                // Of a key that is there twice the last counts.
-                found.retain(|(other, _)| *other != key);
-                found.push((key.into_owned(), Cow::Borrowed(value)));
+                found.put(key, Some(Cow::Borrowed(value)));
             }
         }
         for (name, values) in nested {
             let Some((_, field)) = known.find(name).filter(|_| values.is_valid(row)) else { continue };
             if let Some(part) = part_of(values.value(row), field.data_type()) {
-                found.push(((*name).to_owned(), Cow::Owned(part)));
+                found.put(Cow::Borrowed(name), Some(Cow::Owned(part)));
             }
         }
-        (!found.is_empty()).then(|| object(found.iter().map(|(key, value)| (key.as_str(), value.as_ref()))))
+        found.object()
     };
     (0..rows).map(one).collect()
 }
@@ -253,17 +251,15 @@ fn of_json(
 fn part_of(value: &str, known: &DataType) -> Option<String> {
     match known {
         DataType::Struct(fields) => {
-            let mut found: Vec<(String, Cow<'_, str>)> = Vec::new();
+            let mut found = Members::default();
             for (key, value) in members(value)? {
                 let part = match fields.find(&key) {
                     None => (!is_null(value)).then_some(Cow::Borrowed(value)),
                     Some((_, field)) => part_of(value, field.data_type()).map(Cow::Owned),
                 };
-                found.retain(|(other, _)| *other != key);
-                found.extend(part.map(|part| (key.into_owned(), part)));
+                found.put(key, part);
             }
-            (!found.is_empty())
-                .then(|| object(found.iter().map(|(key, value)| (key.as_str(), value.as_ref()))))
+            found.object()
         }
         DataType::List(element) => {
             let parts: Vec<_> =
@@ -284,6 +280,44 @@ fn part_of(value: &str, known: &DataType) -> Option<String> {
                 .then(|| object(parts.iter().map(|(key, value)| (key.as_ref(), value.as_str()))))
         }
         _ => None,
+    }
+}
+
+/// Members of an object; of a key that is there twice the last value counts.
+#[derive(Default)]
+struct Members<'a> {
+    found: Vec<(Cow<'a, str>, Option<Cow<'a, str>>)>,
+    /// Where each key is, once there are many.
+    places: HashMap<Cow<'a, str>, usize>,
+}
+
+impl<'a> Members<'a> {
+    /// So many are looked through one by one.
+    const FEW: usize = 16;
+
+    fn put(&mut self, key: Cow<'a, str>, value: Option<Cow<'a, str>>) {
+        let at = match self.places.is_empty() {
+            true => self.found.iter().position(|(known, _)| *known == key),
+            false => self.places.get(&key).copied(),
+        };
+        if let Some(at) = at {
+            self.found[at].1 = value;
+            return;
+        }
+        self.found.push((key, value));
+        if self.found.len() > Self::FEW {
+            for (at, (key, _)) in self.found.iter().enumerate().skip(self.places.len()) {
+                self.places.insert(key.clone(), at);
+            }
+        }
+    }
+
+    /// The object; `None` when it has no values.
+    fn object(&self) -> Option<String> {
+        let mut members =
+            self.found.iter().filter_map(|(key, value)| Some((key.as_ref(), value.as_deref()?))).peekable();
+        members.peek()?;
+        Some(object(members))
     }
 }
 

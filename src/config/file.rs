@@ -30,6 +30,7 @@ pub(super) const KEYS: &[&str] = &[
     "kafka.brokers",
     "kafka.topics",
     "kafka.group",
+    "kafka.instance_id",
     "ingest.commit_interval",
     "ingest.commit_bytes",
     "ingest.memory",

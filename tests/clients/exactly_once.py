@@ -2,6 +2,7 @@
 
     exactly_once.py DATA BROKERS TOPIC...
 
+DATA is the lake's folder, or `URI#NAME` of an Iceberg SQL catalog elsewhere.
 PyIceberg reads `_src_topic`, `_src_partition`, `_src_offset` of every table in namespace `bronze`, dead letters
 included. librdkafka tells the offsets that each partition holds. Prints one JSON object; the exit code is 1 when
 a record is lost, doubled, or stands in a table without being in the broker.
@@ -65,7 +66,8 @@ def count(catalog, held):
 def main():
     data, brokers, *topics = sys.argv[1:]
     held = held_offsets(brokers, topics)
-    seen, rows, foreign = count(lake.open_catalog(data), held)
+    catalog = lake.catalog("sql", *data.rsplit("#", 1)) if "://" in data else lake.open_catalog(data)
+    seen, rows, foreign = count(catalog, held)
     lost = {f"{topic}/{partition}": int((times == 0).sum()) for (topic, partition), times in seen.items()}
     doubled = sum(int((times > 1).sum()) for times in seen.values())
     verdict = {

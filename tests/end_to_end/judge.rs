@@ -25,7 +25,8 @@ impl Landing {
 
 /// PyIceberg counts each record that the broker holds in `topics` exactly once in the lake.
 pub(crate) fn exactly_once(lake: &Lake, topics: &[&str]) -> Landing {
-    let mut arguments = vec![lake.dir().to_str().unwrap(), parts().brokers()];
+    let catalog = lake.foreign_catalog();
+    let mut arguments = vec![catalog.as_str(), parts().brokers()];
     arguments.extend(topics);
     let said = judge("exactly_once.py", lake, &arguments);
     let verdict = Landing(serde_json::from_str(said.lines().last().unwrap_or_default()).unwrap());

@@ -5,6 +5,7 @@
 //! parts   Kafka, MinIO, PostgreSQL and the Python environment of the judges, started when the first test asks for them
 //! sluice  a lake of one test, and runs of the binary on it
 //! places  such a lake behind each kind of catalog
+//! lossy   between the binary and a server: loses requests and answers
 //! wire    between the binary and a server: kills the binary at a chosen request
 //! judge   PyIceberg, DuckDB and librdkafka, as scripts in tests/clients
 //! ```
@@ -33,6 +34,7 @@ mod judge;
 mod kill_points;
 mod kills;
 mod loads;
+mod lossy;
 mod matrix;
 mod models;
 mod olist;
@@ -42,4 +44,7 @@ mod registered;
 mod rest_client;
 mod sluice;
 mod sync;
+mod topics_change;
+mod upserts;
 mod wire;
+mod workers;

@@ -70,6 +70,18 @@ impl Lake {
         &self.environment
     }
 
+    /// The catalog as `exactly_once.py` takes it: the folder, or the address and the name of a database.
+    pub(crate) fn foreign_catalog(&self) -> String {
+        let variable =
+            |name: &str| self.environment.iter().find(|(known, _)| known == name).map(|(_, value)| value);
+        match (variable("SLUICE_LAKE_CATALOG"), variable("SLUICE_LAKE_NAME")) {
+            (Some(url), Some(name)) => {
+                format!("{}#{name}", url.replace("postgresql://", "postgresql+psycopg2://"))
+            }
+            _ => self.dir().to_str().unwrap().to_owned(),
+        }
+    }
+
     /// A file in the folder.
     pub(crate) fn file(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
         let path = self.dir().join(name);

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use iceberg::spec::{DataFile, Datum, PrimitiveLiteral};
 
+use super::deletes::only_path;
 use crate::error::{Error, Result};
 
 /// A data file of a snapshot; clones are cheap.
@@ -108,6 +109,13 @@ impl LiveFile {
             fact: "rows of it are deleted by other files, which are not applied here".to_owned(),
             remedy: "read the table with SQL, or compact it first",
         })
+    }
+}
+
+impl DeleteFile {
+    /// The one data file that positions are deleted of; `None` when there may be several.
+    pub fn only_target(&self) -> Option<String> {
+        only_path(&self.data_file)
     }
 }
 

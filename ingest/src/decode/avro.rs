@@ -1,7 +1,8 @@
 //! Avro bodies, through arrow-avro's push decoder, with the guards it needs.
 //!
 //! After an error the decoder holds half a row, and it takes what follows a body for the next message. So:
-//! 1. the schema is made harmless first ([`schema`]);
+//! 1. the schema is made harmless first ([`schema`]), and a body that would unpack beyond reason is not unpacked
+//!    ([`weigh`]);
 //! 2. every message must make exactly one row and use all of its bytes;
 //! 3. after a message that does not, the decoder is thrown away; the messages before it, which are known to be
 //!    good, are decoded again without it, so that each message is decoded twice at most;
@@ -11,6 +12,7 @@
 //! All fields of the writer's schema are decoded, in its types.
 
 mod schema;
+mod weigh;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -32,6 +34,7 @@ use crate::source::raw::{ROWS_MAX, RawBatch};
 struct Avro {
     id: u32,
     text: String,
+    scales: weigh::Scales,
     fields: SchemaRef,
     /// Empty and ready, or absent after a failure.
     decoder: Option<Decoder>,
@@ -42,7 +45,8 @@ pub(super) fn shape(id: u32, schema: &SchemaText, _: &[u32]) -> Result<Box<dyn S
     let text = schema::expand(&schema.text, &schema.references)?;
     let decoder = build(id, &text).map_err(|error| error.to_string())?;
     let fields = decoder.schema();
-    Ok(Box::new(Avro { id, text, fields, decoder: Some(decoder) }))
+    let scales = weigh::Scales::new(&text)?;
+    Ok(Box::new(Avro { id, text, scales, fields, decoder: Some(decoder) }))
 }
 
 /// The columns of a schema.
@@ -66,7 +70,9 @@ impl Shape for Avro {
         while !rest.is_empty() {
             let mut decoder = self.ready()?;
             let bad = rest.iter().enumerate().find_map(|(at, body)| {
-                feed(&mut decoder, body.message_of(raw)).err().map(|fault| (at, fault))
+                let fed = self.scales.check(body.of(raw));
+                let fed = fed.and_then(|()| feed(&mut decoder, body.message_of(raw)));
+                fed.err().map(|fault| (at, fault))
             });
             let Some((at, fault)) = bad else {
                 self.finish(raw, rest, decoder, &mut pieces)?;

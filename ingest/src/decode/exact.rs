@@ -4,19 +4,27 @@
 //! decimal with two places, `1.500` is. Nothing is rounded, cut or wrapped; a value that would need it
 //! is reported, and its row must be dropped by the caller (the column holds a zero there).
 
+use std::str::FromStr;
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, ArrowPrimitiveType, BooleanArray, Decimal128Array, PrimitiveArray, StringArray,
-    TimestampMicrosecondArray,
+    Array, ArrayRef, ArrowPrimitiveType, BinaryArray, BooleanArray, Decimal128Array, PrimitiveArray,
+    StringArray, TimestampMicrosecondArray,
 };
 use arrow::buffer::{BooleanBuffer, ScalarBuffer};
 use arrow::compute::{CastOptions, cast_with_options};
-use arrow::datatypes::{DataType, Float64Type, Int32Type, Int64Type, TimeUnit};
+use arrow::datatypes::{
+    DataType, Date32Type, Float32Type, Float64Type, Int32Type, Int64Type, Time64MicrosecondType, TimeUnit,
+};
 use arrow::error::ArrowError;
+use chrono::{Datelike, NaiveDate};
 
 /// 0001-01-01 and 9999-12-31T23:59:59.999 in milliseconds: what every engine can show.
-pub(super) const MILLIS: std::ops::RangeInclusive<i64> = -62_135_596_800_000..=253_402_300_799_999;
+pub(crate) const MILLIS: std::ops::RangeInclusive<i64> = -62_135_596_800_000..=253_402_300_799_999;
+/// The same in days since 1970.
+pub(super) const DAYS: std::ops::RangeInclusive<i32> = -719_162..=2_932_896;
+/// 1970-01-01, in days since the year 0 ended.
+const EPOCH_FROM_CE: i32 = 719_163;
 const SHOWN_MAX: usize = 64;
 
 /// A value that does not fit: its row, and what is wrong.
@@ -34,7 +42,12 @@ pub(crate) fn column(target: &DataType, texts: &StringArray) -> Result<(ArrayRef
         DataType::Int64 => {
             Arc::new(parse::<Int64Type>(texts, &mut misfits, |text| integer(text, "a 64-bit integer")))
         }
-        DataType::Float64 => Arc::new(parse::<Float64Type>(texts, &mut misfits, double)),
+        DataType::Float32 => Arc::new(parse::<Float32Type>(texts, &mut misfits, finite)),
+        DataType::Float64 => Arc::new(parse::<Float64Type>(texts, &mut misfits, finite)),
+        DataType::Date32 => Arc::new(parse::<Date32Type>(texts, &mut misfits, day)),
+        DataType::Time64(TimeUnit::Microsecond) => {
+            Arc::new(parse::<Time64MicrosecondType>(texts, &mut misfits, time))
+        }
         DataType::Boolean => Arc::new(booleans(texts, &mut misfits)),
         &DataType::Decimal128(precision, scale) => {
             let array: Decimal128Array = parse(texts, &mut misfits, |text| decimal(text, precision, scale));
@@ -48,12 +61,13 @@ pub(crate) fn column(target: &DataType, texts: &StringArray) -> Result<(ArrayRef
             });
             Arc::new(array.with_timezone(Arc::clone(zone)))
         }
+        DataType::Binary => Arc::new(BinaryArray::from(texts.clone())),
         other => spelled(other, texts, &mut misfits)?,
     };
     Ok((array, misfits))
 }
 
-/// Types whose spelling is the one that Arrow reads: days, times of day, 32-bit floats, bytes.
+/// Types whose spelling is the one that Arrow reads: those that no topics file declares and a table has all the same.
 fn spelled(
     target: &DataType,
     texts: &StringArray,
@@ -113,12 +127,48 @@ fn integer(text: &str, what: &str) -> Result<i64, String> {
     }
 }
 
-fn double(text: &str) -> Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(value) if value.is_finite() => Ok(value),
+fn finite<T: FromStr + Into<f64> + Copy>(text: &str) -> Result<T, String> {
+    match text.parse::<T>() {
+        Ok(value) if value.into().is_finite() => Ok(value),
         Ok(_) => Err("is not a finite number".to_owned()),
         Err(_) => Err("is not a number".to_owned()),
     }
+}
+
+/// Days since 1970.
+fn day(text: &str) -> Result<i32, String> {
+    let spelled = text.len() == 10
+        && text.bytes().enumerate().all(|(at, byte)| match at {
+            4 | 7 => byte == b'-',
+            _ => byte.is_ascii_digit(),
+        });
+    let day = spelled.then(|| text.parse::<NaiveDate>().ok()).flatten();
+    let days = day.map(|day| day.num_days_from_ce() - EPOCH_FROM_CE).filter(|days| DAYS.contains(days));
+    days.ok_or_else(|| "is no day from 0001-01-01 to 9999-12-31".to_owned())
+}
+
+/// Microseconds since midnight.
+fn time(text: &str) -> Result<i64, String> {
+    let (clock, fraction) = text.split_once('.').unwrap_or((text, "0"));
+    let part = |at: usize, end: i64| {
+        let digits =
+            clock.get(at..at + 2).filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))?;
+        digits.parse::<i64>().ok().filter(|value| *value < end)
+    };
+    let clock = match clock.as_bytes() {
+        [_, _, b':', _, _, b':', _, _] => part(0, 24).zip(part(3, 60)).zip(part(6, 60)),
+        _ => None,
+    };
+    let digits = !fraction.is_empty() && fraction.bytes().all(|byte| byte.is_ascii_digit());
+    let Some(((hours, minutes), seconds)) = clock.filter(|_| digits) else {
+        return Err("is no time of day such as 12:34:56.789".to_owned());
+    };
+    let fraction = fraction.trim_end_matches('0');
+    if fraction.len() > 6 {
+        return Err("is more exact than a microsecond".to_owned());
+    }
+    let micros = format!("{fraction:0<6}").parse::<i64>().unwrap_or_default();
+    Ok(((hours * 60 + minutes) * 60 + seconds) * 1_000_000 + micros)
 }
 
 fn decimal(text: &str, precision: u8, scale: i8) -> Result<i128, String> {

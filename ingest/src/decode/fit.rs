@@ -15,26 +15,31 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, Int64Array, ListArray, MapArray, StructArray, TimestampMicrosecondArray,
-    new_null_array,
+    Array, ArrayRef, ArrowPrimitiveType, AsArray, Int64Array, ListArray, MapArray, StructArray,
+    TimestampMicrosecondArray, new_null_array,
 };
 use arrow::buffer::OffsetBuffer;
 use arrow::compute::kernels::cmp::distinct;
 use arrow::compute::{CastOptions, cast, cast_with_options};
-use arrow::datatypes::{DataType, FieldRef, Fields, TimeUnit, TimestampMicrosecondType};
+use arrow::datatypes::{
+    DataType, Date32Type, Decimal128Type, FieldRef, Fields, Time64MicrosecondType, TimeUnit,
+    TimestampMicrosecondType,
+};
 use arrow::error::ArrowError;
 use arrow::util::display::array_value_to_string;
 
-use super::exact::{self, MILLIS, Misfit, describe};
+use super::exact::{self, DAYS, MILLIS, Misfit, describe};
 use super::nested;
+
+const DAY_MICROS: i64 = 86_400_000_000;
 
 /// A column, and what does not fit it.
 type Fitted = Result<(ArrayRef, Vec<Misfit>), ArrowError>;
 
 /// The column of type `target`, and the rows whose value does not fit it.
 pub(crate) fn column(source: &ArrayRef, target: &DataType) -> Fitted {
-    if source.data_type() == target {
-        return Ok((Arc::clone(source), Vec::new()));
+    if source.data_type() == target && !(target.is_nested() && is_bounded(target)) {
+        return Ok((Arc::clone(source), out_of_bounds(source)));
     }
     match (source.data_type(), target) {
         (DataType::Null, _) => Ok((new_null_array(target, source.len()), Vec::new())),
@@ -55,6 +60,53 @@ pub(crate) fn column(source: &ArrayRef, target: &DataType) -> Fitted {
         }
         (from, to) if is_comparable(from, to) => scalar(source, target),
         _ => all_misfit(source, target),
+    }
+}
+
+/// Whether a column of this type, or one inside of it, could hold what is no value of the type.
+fn is_bounded(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Struct(fields) => fields.iter().any(|field| is_bounded(field.data_type())),
+        DataType::List(inner) | DataType::Map(inner, _) => is_bounded(inner.data_type()),
+        DataType::Decimal128(..) | DataType::Date32 => true,
+        DataType::Timestamp(unit, _) | DataType::Time64(unit) => *unit == TimeUnit::Microsecond,
+        _ => false,
+    }
+}
+
+/// Values that their own type does not allow; a decoder passes them on. A decimal with more digits than its precision
+/// would become another number in a file, and engines that check times would refuse the whole file.
+fn out_of_bounds(source: &ArrayRef) -> Vec<Misfit> {
+    fn find<T: ArrowPrimitiveType>(
+        source: &ArrayRef,
+        fits: impl Fn(T::Native) -> bool,
+        fault: &str,
+    ) -> Vec<Misfit> {
+        let source = source.as_primitive::<T>();
+        let bad = source.iter().enumerate().filter(|(_, value)| value.is_some_and(|value| !fits(value)));
+        bad.map(|(row, value)| (row as u32, describe(&format!("{:?}", value.unwrap_or_default()), fault)))
+            .collect()
+    }
+    let calendar = "lies outside the years 1 to 9999";
+    match source.data_type() {
+        DataType::Timestamp(TimeUnit::Microsecond, _) => {
+            find::<TimestampMicrosecondType>(source, is_shown, calendar)
+        }
+        DataType::Date32 => find::<Date32Type>(source, |days| DAYS.contains(&days), calendar),
+        DataType::Time64(TimeUnit::Microsecond) => {
+            let fits = |micros| (0..DAY_MICROS).contains(&micros);
+            find::<Time64MicrosecondType>(source, fits, "is no time of a day")
+        }
+        DataType::Decimal128(precision, scale) => {
+            let limit = 10_u128.pow(u32::from(*precision));
+            let fits = |value: i128| value.unsigned_abs() < limit;
+            find::<Decimal128Type>(
+                source,
+                fits,
+                &format!("has too many digits for decimal({precision},{scale})"),
+            )
+        }
+        _ => Vec::new(),
     }
 }
 
@@ -123,12 +175,7 @@ fn scalar(source: &ArrayRef, target: &DataType) -> Fitted {
             report(row)?;
         }
     }
-    if let DataType::Timestamp(TimeUnit::Microsecond, _) = target {
-        let values = made.as_primitive::<TimestampMicrosecondType>();
-        for row in (0..made.len()).filter(|row| made.is_valid(*row) && !is_shown(values.value(*row))) {
-            report(row)?;
-        }
-    }
+    misfits.extend(out_of_bounds(&made));
     Ok((made, misfits))
 }
 

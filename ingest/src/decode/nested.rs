@@ -3,6 +3,9 @@
 //! The texts come from [`super::json`], which checked their grammar, or from anywhere: what is no list or object
 //! where one belongs is reported with its row. Values keep their spelling, as in the flat columns; `fit` then makes
 //! the declared types of them. Of a key that is there twice the last counts. Unknown keys are left out here.
+//!
+//! An empty object takes three bytes and makes a value in each column of its struct, so the values of a row are counted:
+//! one that unpacks to more than `VALUES_MAX` is a misfit.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -15,35 +18,66 @@ use arrow::error::ArrowError;
 
 use super::exact::Misfit;
 
+/// Values that a row may unpack to, besides those that stand in its text.
+const VALUES_MAX: usize = 4_000_000;
+
 /// The texts as an array with the shape of `target` and text where it has values.
 pub(super) fn unfold(texts: &StringArray, target: &DataType) -> Result<(ArrayRef, Vec<Misfit>), ArrowError> {
-    let mut misfits = Vec::new();
+    let mut found = Found { misfits: Vec::new(), values: vec![0; texts.len()] };
     let values = texts.iter().enumerate().map(|(row, text)| (row as u32, text));
-    let made = column(values.collect(), target, &mut misfits)?;
-    Ok((made, misfits))
+    let made = column(values.collect(), target, &mut found)?;
+    Ok((made, found.misfits))
+}
+
+/// What was found on the way.
+struct Found {
+    misfits: Vec<Misfit>,
+    /// How many values each row has made so far.
+    values: Vec<usize>,
+}
+
+impl Found {
+    /// Whether there is room for so many more values of a row; if not, it is a misfit.
+    fn takes(&mut self, row: u32, more: usize) -> bool {
+        let Some(values) = self.values.get_mut(row as usize) else { return false };
+        let fitted = *values <= VALUES_MAX;
+        *values = values.saturating_add(more);
+        if fitted && *values > VALUES_MAX {
+            self.misfits.push((row, format!("unpacks to more than {VALUES_MAX} values")));
+        }
+        *values <= VALUES_MAX
+    }
+}
+
+/// How many values an element of a type makes where nothing is given.
+fn width(data_type: &DataType) -> usize {
+    match data_type {
+        DataType::Struct(fields) => 1 + fields.iter().map(|field| width(field.data_type())).sum::<usize>(),
+        _ => 1,
+    }
 }
 
 /// JSON values, each with the row that it belongs to.
 type Values<'a> = Vec<(u32, Option<&'a str>)>;
 
 /// A column of JSON values.
-fn column(values: Values<'_>, target: &DataType, misfits: &mut Vec<Misfit>) -> Result<ArrayRef, ArrowError> {
+fn column(values: Values<'_>, target: &DataType, found: &mut Found) -> Result<ArrayRef, ArrowError> {
     match target {
-        DataType::Struct(fields) => structs(values, fields, misfits),
-        DataType::List(element) => lists(values, element, misfits),
+        DataType::Struct(fields) => structs(values, fields, found),
+        DataType::List(element) => lists(values, element, found),
         DataType::Map(entries, _) => match entries.data_type() {
-            DataType::Struct(entry) if entry.len() == 2 => maps(values, &entry[1], misfits),
+            DataType::Struct(entry) if entry.len() == 2 => maps(values, &entry[1], found),
             _ => Err(ArrowError::SchemaError(format!("{target} is no map"))),
         },
-        _ => Ok(texts(values, misfits)),
+        _ => Ok(texts(values, found)),
     }
 }
 
-fn structs(values: Values<'_>, fields: &Fields, misfits: &mut Vec<Misfit>) -> Result<ArrayRef, ArrowError> {
+fn structs(values: Values<'_>, fields: &Fields, found: &mut Found) -> Result<ArrayRef, ArrowError> {
     let mut columns: Vec<Values<'_>> = fields.iter().map(|_| Vec::with_capacity(values.len())).collect();
     let mut valid = Vec::with_capacity(values.len());
     for (row, value) in values {
-        let object = object(row, value, misfits);
+        let object = object(row, value, found);
         columns.iter_mut().for_each(|column| column.push((row, None)));
         valid.push(object.is_some());
         for (key, value) in object.into_iter().flatten() {
@@ -56,7 +90,7 @@ fn structs(values: Values<'_>, fields: &Fields, misfits: &mut Vec<Misfit>) -> Re
     }
     let length = valid.len();
     let made =
-        columns.into_iter().zip(fields).map(|(values, field)| column(values, field.data_type(), misfits));
+        columns.into_iter().zip(fields).map(|(values, field)| column(values, field.data_type(), found));
     let made = made.collect::<Result<Vec<_>, _>>()?;
     let texts = fields.iter().zip(&made);
     let fields = texts.map(|(field, made)| Field::new(field.name(), made.data_type().clone(), true));
@@ -64,28 +98,32 @@ fn structs(values: Values<'_>, fields: &Fields, misfits: &mut Vec<Misfit>) -> Re
     Ok(Arc::new(StructArray::try_new_with_length(fields.collect(), made, Some(nulls), length)?))
 }
 
-fn lists(values: Values<'_>, element: &Field, misfits: &mut Vec<Misfit>) -> Result<ArrayRef, ArrowError> {
+fn lists(values: Values<'_>, element: &Field, found: &mut Found) -> Result<ArrayRef, ArrowError> {
+    let width = width(element.data_type());
     let (mut inside, mut ends, mut valid) = (Vec::new(), Vec::new(), Vec::new());
     for (row, value) in values {
         let value = value.filter(|value| !is_null(value));
         let list = value.and_then(elements);
         if let (Some(value), None) = (value, &list) {
-            misfits.push((row, fault(value, "a list")));
+            found.misfits.push((row, fault(value, "a list")));
         }
+        let list = list.filter(|list| width == 1 || found.takes(row, list.len() * width));
         valid.push(list.is_some());
         inside.extend(list.into_iter().flatten().map(|value| (row, Some(value))));
         ends.push(inside.len());
     }
-    let made = column(inside, element.data_type(), misfits)?;
+    let made = column(inside, element.data_type(), found)?;
     let element = Arc::new(Field::new(element.name(), made.data_type().clone(), true));
     Ok(Arc::new(ListArray::try_new(element, offsets(ends)?, made, Some(NullBuffer::from(valid)))?))
 }
 
-fn maps(values: Values<'_>, value: &Field, misfits: &mut Vec<Misfit>) -> Result<ArrayRef, ArrowError> {
+fn maps(values: Values<'_>, value: &Field, found: &mut Found) -> Result<ArrayRef, ArrowError> {
+    let width = width(value.data_type());
     let (mut keys, mut inside) = (StringBuilder::new(), Vec::new());
     let (mut ends, mut valid) = (Vec::new(), Vec::new());
     for (row, value) in values {
-        let object = object(row, value, misfits);
+        let object = object(row, value, found);
+        let object = object.filter(|object| width == 1 || found.takes(row, object.len() * width));
         valid.push(object.is_some());
         for (key, value) in last_of_each(object.unwrap_or_default()) {
             keys.append_value(key);
@@ -93,7 +131,7 @@ fn maps(values: Values<'_>, value: &Field, misfits: &mut Vec<Misfit>) -> Result<
         }
         ends.push(inside.len());
     }
-    let made = column(inside, value.data_type(), misfits)?;
+    let made = column(inside, value.data_type(), found)?;
     let value = Field::new("value", made.data_type().clone(), true);
     let entry = vec![Field::new("key", DataType::Utf8, false), value];
     let keys: ArrayRef = Arc::new(keys.finish());
@@ -103,13 +141,13 @@ fn maps(values: Values<'_>, value: &Field, misfits: &mut Vec<Misfit>) -> Result<
     Ok(Arc::new(MapArray::try_new(entries, offsets(ends)?, inner, nulls, false)?))
 }
 
-fn texts(values: Values<'_>, misfits: &mut Vec<Misfit>) -> ArrayRef {
+fn texts(values: Values<'_>, found: &mut Found) -> ArrayRef {
     let mut texts = StringBuilder::with_capacity(values.len(), values.len() * 8);
     for (row, value) in values {
         match value.filter(|value| !is_null(value)) {
             None => texts.append_null(),
             Some(value) if value.starts_with(['{', '[']) => {
-                misfits.push((row, fault(value, "a single value")));
+                found.misfits.push((row, fault(value, "a single value")));
                 texts.append_null();
             }
             Some(value) => texts.append_value(unquoted(value)),
@@ -118,15 +156,11 @@ fn texts(values: Values<'_>, misfits: &mut Vec<Misfit>) -> ArrayRef {
     Arc::new(texts.finish())
 }
 
-fn object<'a>(
-    row: u32,
-    value: Option<&'a str>,
-    misfits: &mut Vec<Misfit>,
-) -> Option<Vec<(Cow<'a, str>, &'a str)>> {
+fn object<'a>(row: u32, value: Option<&'a str>, found: &mut Found) -> Option<Vec<(Cow<'a, str>, &'a str)>> {
     let value = value.filter(|value| !is_null(value))?;
     let members = members(value);
     if members.is_none() {
-        misfits.push((row, fault(value, "an object")));
+        found.misfits.push((row, fault(value, "an object")));
     }
     members
 }

@@ -3,6 +3,8 @@
 
 use std::collections::BTreeSet;
 
+mod json_values;
+
 use super::framed::{Body, Shape};
 use super::*;
 use crate::registry::{Language, SchemaText};

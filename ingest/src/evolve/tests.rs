@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::topics::Kind;
+use arrow::datatypes::Field;
 
 fn fields(text: &str) -> Fields {
     match format!("struct({text})").parse::<Kind>().unwrap().data_type() {
@@ -73,4 +74,19 @@ fn types_of_messages_land_as_types_of_tables() {
         assert_eq!(landing(&given), Some(expected), "{given}");
     }
     assert_eq!(landing(&DataType::Struct(Fields::empty())), None);
+}
+
+#[test]
+fn what_no_table_would_take_is_not_asked_for() {
+    let plain = |name: &str| Field::new(name, DataType::Int32, true);
+    let asked = |fields: Vec<Field>| alterations(&Fields::empty(), &fields.into(), &[]).len();
+    assert_eq!(
+        asked(vec![plain("a"), plain("A"), plain(""), plain(" "), plain(&"x".repeat(300)), plain("_src_x")]),
+        1
+    );
+    let of = |inner: Vec<Field>| Field::new("s", DataType::Struct(inner.into()), true);
+    assert_eq!(asked(vec![of(vec![plain("x"), plain("y")])]), 1);
+    assert_eq!(asked(vec![of(vec![plain("x"), plain("X")])]), 0);
+    assert_eq!(asked(vec![of(vec![plain("")])]), 0);
+    assert_eq!(asked((0..5000).map(|number| plain(&format!("c{number}"))).collect()), COLUMNS_MAX);
 }

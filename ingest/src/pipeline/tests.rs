@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
+use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 use sluice_catalog::Operation;
 
 use super::*;
@@ -184,6 +185,39 @@ async fn two_workers_share_the_partitions_and_hand_them_over() {
     until("the last part", || one.committed() + two.committed() >= 1200).await;
     stop_two.cancel();
     running_two.await.unwrap().unwrap();
+    assert_eq!(all_places(&lake).await, cluster.places());
+}
+
+/// A broker that answers with errors, a group that forgets its member, a coordinator that moves.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_that_fails_for_a_while_costs_time_and_no_row() {
+    use RDKafkaRespErr::{
+        RD_KAFKA_RESP_ERR_COORDINATOR_NOT_AVAILABLE as AWAY, RD_KAFKA_RESP_ERR_NOT_COORDINATOR as MOVED,
+        RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION as OTHER_LEADER,
+        RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT as LATE, RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID as FORGOTTEN,
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let lake = fixtures::lake(dir.path()).await;
+    let mut cluster = Cluster::new();
+    cluster.send(300);
+    let (progress, stop) = (Arc::new(Progress::default()), CancellationToken::new());
+    let running = tokio::spawn(run(lake.clone(), cluster.settings(), Arc::clone(&progress), stop.clone()));
+    until("the first part", || progress.committed() >= 300 || running.is_finished()).await;
+    for (request, errors) in [
+        (RDKafkaApiKey::Fetch, &[OTHER_LEADER, LATE, OTHER_LEADER, LATE][..]),
+        (RDKafkaApiKey::Heartbeat, &[AWAY, MOVED, FORGOTTEN]),
+        (RDKafkaApiKey::FindCoordinator, &[AWAY, AWAY]),
+        (RDKafkaApiKey::JoinGroup, &[AWAY]),
+        (RDKafkaApiKey::OffsetCommit, &[FORGOTTEN, MOVED]),
+    ] {
+        cluster.mock.request_errors(request, errors);
+    }
+    // Read by the session that lost its partitions, or by the one after it.
+    until("the group to forget its member", || progress.restarts() > 0 || running.is_finished()).await;
+    cluster.send(300);
+    until("the second part", || progress.committed() >= 600 || running.is_finished()).await;
+    stop.cancel();
+    running.await.unwrap().unwrap();
     assert_eq!(all_places(&lake).await, cluster.places());
 }
 

@@ -1,7 +1,13 @@
 //! The schema policies, from raw messages to tables that grow, on a lake in memory.
 
+mod corpus;
+mod hostile;
+mod policy;
+
 use std::collections::BTreeMap;
 
+use arrow::array::ArrayRef;
+use arrow::record_batch::RecordBatch;
 use arrow::util::display::array_value_to_string;
 use proptest::prelude::*;
 use sluice_catalog::Lake;
@@ -11,6 +17,11 @@ use crate::pipeline::tables;
 use crate::registry::tests::{Server, lookup};
 use crate::topics::{SchemaPolicy, Topics};
 use crate::{fixtures, plan};
+
+/// What a byte of a message may unpack to, in bytes of columns, on top of what any row and any column take.
+const BYTES_OF_A_BYTE: usize = 64;
+const BYTES_OF_A_ROW: usize = 16 << 10;
+const BYTES_OF_A_COLUMN: usize = 2 << 10;
 
 const HEAD: &str = "topics:\n  - name: t\n    format: FORMAT\n    routes:\n      - table: bronze.t\n";
 
@@ -42,8 +53,8 @@ async fn session(lake: &Lake, plan: &plan::Plan) -> Arc<Plans> {
 }
 
 impl Bench {
-    /// `table: column=value ...` of each row without nulls and source columns, in the order of the messages.
-    async fn rows(&self, payloads: &[&[u8]]) -> Vec<String> {
+    /// The rows of all tables.
+    async fn routed(&self, payloads: &[&[u8]]) -> Vec<RecordBatch> {
         let mut raw = RawBatch::new(0, 0);
         for (offset, payload) in payloads.iter().enumerate() {
             raw.push(offset as i64, None, None, Some(payload));
@@ -51,25 +62,44 @@ impl Bench {
         let (plans, schemas) = (Arc::clone(&self.plans), self.schemas.clone());
         let work = move || Rows::new(&plans, schemas).unwrap().of(&raw).unwrap();
         let routed = tokio::task::spawn_blocking(work).await.unwrap();
+        let batches: Vec<_> = routed.tables.into_iter().map(|(_, batch)| batch).collect();
+        let memory: usize = batches.iter().map(RecordBatch::get_array_memory_size).sum();
+        let columns: usize = batches.iter().map(|batch| 20 + batch.num_columns()).sum();
+        let bytes: usize = payloads.iter().map(|payload| payload.len()).sum();
+        assert!(
+            memory <= columns * BYTES_OF_A_COLUMN + payloads.len() * BYTES_OF_A_ROW + bytes * BYTES_OF_A_BYTE,
+            "{bytes} bytes of messages became {memory} bytes of columns"
+        );
+        batches
+    }
+
+    /// `column=value ...` of each row without nulls and source columns, or `cause: error`, in the order of the messages.
+    async fn rows(&self, payloads: &[&[u8]]) -> Vec<String> {
         let mut lines = BTreeMap::new();
-        for (_, batch) in &routed.tables {
+        for batch in &self.routed(payloads).await {
+            let schema = batch.schema();
+            let named = |name: &str| batch.column_by_name(name).cloned();
+            let cell = |column: &ArrayRef, row: usize| {
+                (!column.is_null(row)).then(|| array_value_to_string(column, row).unwrap())
+            };
+            let own = schema.fields().iter().zip(batch.columns());
+            let own = own.map(|(field, column)| (field.name(), column));
+            let own = own.filter(|(name, _)| !name.starts_with("_src") && *name != "_ingested_at");
+            let own: Vec<_> = own.collect();
+            let (cause, error, offset) = (named("cause"), named("error"), named("_src_offset").unwrap());
             for row in 0..batch.num_rows() {
-                let cell = |name: &str| {
-                    let column = batch.column_by_name(name)?;
-                    (!column.is_null(row)).then(|| array_value_to_string(column, row).unwrap())
-                };
-                let line = match cell("cause") {
-                    Some(cause) => format!("{cause}: {}", cell("error").unwrap()),
-                    None => {
-                        let schema = batch.schema();
-                        let names = schema.fields().iter().map(|field| field.name().as_str());
-                        let own = names.filter(|name| !name.starts_with("_src") && *name != "_ingested_at");
-                        own.filter_map(|name| Some(format!("{name}={}", cell(name)?)))
-                            .collect::<Vec<_>>()
-                            .join(" ")
+                let line = match (&cause, &error) {
+                    (Some(cause), Some(error)) => {
+                        format!("{}: {}", cell(cause, row).unwrap(), cell(error, row).unwrap())
+                    }
+                    _ => {
+                        let values = own.iter();
+                        let values = values
+                            .filter_map(|(name, column)| Some(format!("{name}={}", cell(column, row)?)));
+                        values.collect::<Vec<_>>().join(" ")
                     }
                 };
-                let offset: usize = cell("_src_offset").unwrap().parse().unwrap();
+                let offset: usize = cell(&offset, row).unwrap().parse().unwrap();
                 assert!(lines.insert(offset, line).is_none(), "message {offset} is there twice");
             }
         }

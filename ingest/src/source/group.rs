@@ -150,11 +150,21 @@ impl Source {
     }
 
     pub(super) fn group_error(&self, source: KafkaError) -> Error {
+        let is_taken = matches!(
+            source,
+            KafkaError::MessageConsumption(RDKafkaErrorCode::FencedInstanceId)
+                | KafkaError::MessageConsumptionFatal(RDKafkaErrorCode::FencedInstanceId)
+        );
         Error::Kafka {
             action: format!("read in the consumer group `{}`", self.settings.group),
             brokers: self.settings.kafka.brokers.clone(),
             source: Box::new(source),
-            remedy: "check the topics, the rights of this client and the Kafka options",
+            remedy: match is_taken {
+                true => {
+                    "another process of the group joined with the same kafka.instance_id: give each its own"
+                }
+                false => "check the topics, the rights of this client and the Kafka options",
+            },
         }
     }
 

@@ -218,3 +218,22 @@ fn text_that_is_none_and_counts_beyond_reason_are_dead_letters() {
     assert_eq!(causes[0].1, Cause::InvalidUtf8);
     assert!(causes[1..].iter().all(|(_, cause)| *cause == Cause::Malformed));
 }
+
+/// A null takes one byte, and makes a value in each column of the record that is not there.
+#[test]
+fn a_message_that_unpacks_beyond_reason_is_a_dead_letter() {
+    let fields: Vec<_> = (0..2000).map(|number| format!(r#"{{"name":"f{number}","type":"long"}}"#)).collect();
+    let schema = format!(
+        r#"{{"type":"record","name":"R","fields":[{{"name":"l","type":{{"type":"array","items":
+        ["null",{{"type":"record","name":"W","fields":[{}]}}]}}}}]}}"#,
+        fields.join(",")
+    );
+    let nulls = |count: usize| {
+        let mut body = vec![(count * 2) as u8 | 0x80, (count * 2 >> 7) as u8 | 0x80, (count * 2 >> 14) as u8];
+        body.extend(vec![0; count + 1]);
+        framed(&body)
+    };
+    let decoded = decode(&schema, &[nulls(5), nulls(20_000), nulls(100)]);
+    assert_eq!((decoded.rows, decoded.rejects.len()), (vec![0, 2], 1));
+    assert!(decoded.rejects[0].text.contains("too many values"), "{}", decoded.rejects[0].text);
+}

@@ -113,6 +113,56 @@ fn milliseconds_become_microseconds_within_the_calendar() {
 }
 
 #[test]
+fn floats_days_and_times_are_what_they_say_or_nothing() {
+    assert_eq!(one(Kind::Float, "0.5").as_deref(), Ok("0.5"));
+    for text in ["1e39", "-1e39", "NaN", "inf", "x", ""] {
+        assert!(one(Kind::Float, text).is_err(), "{text}");
+    }
+    for (text, expected) in
+        [("2024-02-29", "2024-02-29"), ("0001-01-01", "0001-01-01"), ("9999-12-31", "9999-12-31")]
+    {
+        assert_eq!(one(Kind::Date, text).as_deref(), Ok(expected), "{text}");
+    }
+    // The time of day would be cut, and no engine shows the years before 1 and after 9999.
+    for text in [
+        "2024-02-29T12:00:00Z",
+        "2024-02-30",
+        "2024-2-9",
+        "+10999-12-31",
+        "0000-12-31",
+        "-0001-01-01",
+        "19000",
+        "",
+    ] {
+        assert!(one(Kind::Date, text).is_err(), "{text}");
+    }
+    for (text, expected) in [
+        ("12:34:56", "12:34:56"),
+        ("00:00:00", "00:00:00"),
+        ("23:59:59.999999", "23:59:59.999999"),
+        ("12:34:56.7", "12:34:56.700"),
+        ("12:34:56.123456000", "12:34:56.123456"),
+    ] {
+        assert_eq!(one(Kind::Time, text).as_deref(), Ok(expected), "{text}");
+    }
+    // A number of microseconds may be longer than a day.
+    for text in [
+        "12:34:56.1234567",
+        "24:00:00",
+        "23:59:60",
+        "12:34",
+        "12:34 PM",
+        "12:34:56.",
+        "123456789012345",
+        "-1",
+        "1",
+        "",
+    ] {
+        assert!(one(Kind::Time, text).is_err(), "{text}");
+    }
+}
+
+#[test]
 fn a_fault_shows_the_value_but_not_all_of_it() {
     let fault = one(Kind::Long, &"ü".repeat(1000)).unwrap_err();
     assert!(fault.len() < 200, "{fault}");

@@ -1,9 +1,9 @@
 //! Which value of which type fits which column, exactly.
 
 use arrow::array::{
-    BinaryArray, BooleanArray, Date32Array, DictionaryArray, Float32Array, Float64Array, Int32Array,
-    ListBuilder, StringArray, StringBuilder, TimestampMillisecondArray, TimestampNanosecondArray,
-    UInt64Array,
+    BinaryArray, BooleanArray, Date32Array, Decimal128Array, DictionaryArray, Float32Array, Float64Array,
+    Int32Array, ListBuilder, StringArray, StringBuilder, Time64MicrosecondArray, TimestampMillisecondArray,
+    TimestampNanosecondArray, UInt64Array,
 };
 use arrow::datatypes::{Field, Int32Type};
 use proptest::prelude::*;
@@ -125,4 +125,28 @@ fn a_null_list_hides_what_is_inside() {
     let source = ListArray::new(element, offsets, inner, Some(vec![false, true].into()));
     assert_eq!(fitted(source, "list(int)"), ["null", "[1]"]);
     assert_eq!(fitted(Int32Array::from(vec![1]), "list(int)"), ["!"]);
+}
+
+/// One such value would make the whole table unreadable for engines that check it, or another value in the file.
+#[test]
+fn values_beyond_their_own_type_do_not_fit() {
+    let decimals = |values: Vec<i128>| Decimal128Array::from(values).with_precision_and_scale(9, 2).unwrap();
+    assert_eq!(
+        fitted(decimals(vec![999_999_999, 1_000_000_000, i128::MIN]), "decimal(9,2)"),
+        ["9999999.99", "!", "!"]
+    );
+    let times =
+        TimestampMicrosecondArray::from(vec![0, i64::MAX, -62_135_596_800_000_001]).with_timezone("UTC");
+    assert_eq!(fitted(times, "timestamp_ms"), ["1970-01-01T00:00:00Z", "!", "!"]);
+    let days = Date32Array::from(vec![0, 2_932_896, 2_932_897, -719_162, -719_163, i32::MIN]);
+    assert_eq!(fitted(days, "date"), ["1970-01-01", "9999-12-31", "!", "0001-01-01", "!", "!"]);
+    let times = Time64MicrosecondArray::from(vec![0, 86_399_999_999, 86_400_000_000, -1]);
+    assert_eq!(fitted(times, "time"), ["00:00:00", "23:59:59.999999", "!", "!"]);
+    let inner: ArrayRef = Arc::new(Time64MicrosecondArray::from(vec![0, -1]));
+    let DataType::Struct(fields) = kind("struct(t: time)") else { panic!("a struct") };
+    let inside = StructArray::new(fields, vec![inner], None);
+    assert_eq!(fitted(inside.clone(), "struct(t: time)")[1], "!");
+    let DataType::List(element) = kind("list(struct(t: time))") else { panic!("a list") };
+    let list = ListArray::new(element, OffsetBuffer::from_lengths([1, 1]), Arc::new(inside), None);
+    assert_eq!(fitted(list, "list(struct(t: time))")[1], "!");
 }

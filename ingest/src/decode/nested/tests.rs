@@ -56,6 +56,31 @@ fn what_is_no_json_is_a_misfit_and_never_an_endless_loop() {
     }
 }
 
+#[test]
+fn a_value_that_unpacks_beyond_reason_is_a_misfit() {
+    let fields: Vec<_> = (0..300).map(|number| format!("f{number}: long")).collect();
+    let wide = format!("struct({})", fields.join(", "));
+    let many = |of: &str| format!("[{}]", vec![of; 20_000].join(","));
+    let few = [Some("[{},{}]"), None, Some("[]")];
+    for (kind, text) in [
+        (format!("list({wide})"), many("{}")),
+        (format!("list({wide})"), many("null")),
+        (format!("list(list({wide}))"), many("[{}]")),
+        (
+            format!("map({wide})"),
+            format!("{{{}}}", (0..20_000).map(|n| format!("\"{n}\":{{}}")).collect::<Vec<_>>().join(",")),
+        ),
+    ] {
+        let found = fitted(&[few[1], Some(&text), few[1]], &kind);
+        // The values themselves would be too long to show.
+        assert!(found[0] == "null" && found[1] == "!" && found[2] == "null", "{}", &text[..20]);
+    }
+    let found = fitted(&few, &format!("list({wide})"));
+    assert!(found.iter().all(|value| value != "!"));
+    // A long list of plain values is none of these.
+    assert!(fitted(&[Some(&many("1"))], "list(long)") != ["!"]);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]

@@ -271,18 +271,39 @@ proptest! {
         events in prop::collection::vec((
             any::<i64>(), "[a-z]{1,6}", any::<Option<i32>>(), prop::collection::vec("[a-z]{1,3}", 0..4),
             prop::collection::vec(any::<i32>(), 0..5), any::<u64>(),
+            (prop::collection::vec(any::<i32>(), 0..4), any::<Option<i32>>(), "[a-z]{0,3}", 0..3_i32,
+             -62_135_596_800..253_402_300_800_i64, 0..1_000_000_i64),
         ), 1..20),
     ) {
-        let messages: Vec<_> = events.iter().map(|(id, name, price, tags, numbers, big)| {
-            let mut text = format!("id={id} name={name} big={big}");
+        let messages: Vec<_> = events.iter().map(|(id, name, price, tags, numbers, big, more)| {
+            let (homes, home, count, kind, seconds, micros) = more;
+            let mut text = format!("id={id} name={name} big={big} kind={kind}");
+            if let Some(home) = home { text.push_str(&format!(" home={home}")); }
+            let zips: Vec<_> = homes.iter().map(ToString::to_string).collect();
+            if !homes.is_empty() { text.push_str(&format!(" homes={}", zips.join(","))); }
+            if !count.is_empty() { text.push_str(&format!(" counts={count}")); }
             if let Some(price) = price { text.push_str(&format!(" price={price}")); }
             if !tags.is_empty() { text.push_str(&format!(" tags={}", tags.join(","))); }
             let numbers: Vec<_> = numbers.iter().map(ToString::to_string).collect();
             if !numbers.is_empty() { text.push_str(&format!(" numbers={}", numbers.join(","))); }
-            message(&text)
+            let mut at = vec![0x08];
+            prost::encoding::encode_varint(*seconds as u64, &mut at);
+            at.push(0x10);
+            prost::encoding::encode_varint(*micros as u64 * 1000, &mut at);
+            [message(&text), vec![0x42, at.len() as u8], at].concat()
         }).collect();
         let rows = shown(&decode(&[0], &messages));
-        for (row, (id, name, price, tags, numbers, big)) in rows.iter().zip(&events) {
+        for (row, (id, name, price, tags, numbers, big, more)) in rows.iter().zip(&events) {
+            let (homes, home, count, kind, seconds, micros) = more;
+            let home = home.map_or("null".to_owned(), |zip| format!("{{zip: {zip}, street: }}"));
+            prop_assert_eq!(field(row, "home"), home);
+            let homes: Vec<_> = homes.iter().map(|zip| format!("{{zip: {zip}, street: }}")).collect();
+            prop_assert_eq!(field(row, "homes"), format!("[{}]", homes.join(", ")));
+            let counts = if count.is_empty() { "{}".to_owned() } else { format!("{{{count}: 1}}") };
+            prop_assert_eq!(field(row, "counts"), counts);
+            prop_assert_eq!(field(row, "kind"), ["NONE", "SOME", "2"][*kind as usize]);
+            let at: chrono::DateTime<chrono::Utc> = field(row, "at").parse().unwrap();
+            prop_assert_eq!(at.timestamp_micros(), seconds * 1_000_000 + micros);
             prop_assert_eq!(field(row, "id"), id.to_string());
             prop_assert_eq!(field(row, "name"), name);
             let price = price.map_or("null".to_owned(), |price| format!("{:?}", f64::from(price)));
