@@ -359,6 +359,7 @@ fn print_report(report: &ReplayReport, json: bool) -> Result<(), Failure> {
     for (count, what) in [
         (report.present, "were in their tables already, or were there twice: only the dead letter goes"),
         (report.waiting, "wait for ingest, which has not brought all tables of their topic so far"),
+        (report.keyed, "belong into tables with a key, where later events may have landed: they stay"),
         (report.foreign, "come from files or from topics that the topics file does not land"),
     ] {
         if count > 0 {

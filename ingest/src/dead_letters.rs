@@ -16,6 +16,8 @@
 //!   is wished. So a catalog
 //!   that moves one table at a time (the letters last) loses and doubles nothing either: what a kill leaves behind is
 //!   found by the next replay.
+//! - A letter for a table with a key is left alone: it would take the place of later events of its key, or bring back a
+//!   row that was deleted since.
 //! - A letter that some table of its topic has not come to yet is left alone: ingest will bring it there by itself.
 
 mod letters;
@@ -73,7 +75,7 @@ pub struct ReplaySettings {
     pub dry_run: bool,
 }
 
-/// What became of the selected letters; each is counted in exactly one of the five fields after `selected`.
+/// What became of the selected letters; each is counted in exactly one of the six fields after `selected`.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct ReplayReport {
     /// Letters that the selection names.
@@ -88,6 +90,8 @@ pub struct ReplayReport {
     pub waiting: u64,
     /// Come from a topic that the topics file does not land, or from a file; they stay.
     pub foreign: u64,
+    /// Belong into a table with a key, where later events of the key may have landed; they stay.
+    pub keyed: u64,
     /// New rows by table.
     pub tables: BTreeMap<String, u64>,
     /// Those that are still bad, by their cause as of today.

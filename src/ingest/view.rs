@@ -74,16 +74,21 @@ impl View {
         let mut rows: BTreeMap<String, Row> = BTreeMap::new();
         for (name, topic) in topics {
             let (lag, behind, speed, gain) = (0, 0.0, 0.0, None);
-            rows.insert(name.clone(), Row { name, topic, lag, behind, speed, unread: Some(0), gain });
+            rows.insert(name.clone(), Row { name, topic, lag, behind, speed, unread: None, gain });
         }
+        let mut unread: BTreeMap<&String, Option<u64>> = BTreeMap::new();
         for ((name, _), partition) in partitions {
             let Some(row) = rows.get_mut(name) else { continue };
             row.lag += partition.lag();
-            let unread = partition.read.and(partition.end).map(|_| partition.unread());
-            row.unread = row.unread.zip(unread).map(|(one, other)| one + other);
+            let known = partition.read.and(partition.end).map(|_| partition.unread());
+            let others = unread.entry(name).or_insert(Some(0));
+            *others = others.zip(known).map(|(others, own)| others + own);
             row.behind = row.behind.max(partition.lag_seconds(now.timestamp_millis()));
         }
-        rows.values_mut().for_each(|row| self.measure(row, elapsed));
+        for row in rows.values_mut() {
+            row.unread = unread.get(&row.name).copied().flatten();
+            self.measure(row, elapsed);
+        }
         let (shown, hidden) = select(rows.into_values().collect());
         let cells: Vec<_> = shown.iter().map(|row| row.cells(now)).collect();
         let mut lines = aligned(&cells);
@@ -152,7 +157,7 @@ pub(super) fn line(counters: &Progress) -> String {
     let topics = counters.topics();
     let paused = topics.iter().filter_map(|(name, topic)| Some((name, topic.paused?)));
     let told = paused.take(TOPICS_MAX).map(|(name, reason)| format!(" · {name} paused: {}", reason.name()));
-    told.fold(summary(counters), |line, told| line + &told)
+    std::iter::once(summary(counters)).chain(told).collect()
 }
 
 /// The figures of all topics.

@@ -290,11 +290,14 @@ impl Work<'_> {
         raw.ingested_at = now_micros();
         // Blocks while a registry is asked or a table grows.
         let routed: Routed = tokio::task::block_in_place(|| self.rows.of(&raw))?;
-        let mut bad = HashSet::new();
+        let (mut bad, mut keyed) = (HashSet::new(), HashSet::new());
         for (table, batch) in routed.tables {
+            if self.plan.tables[table].upsert.is_some() {
+                keyed.extend(offsets(&batch)?);
+                continue;
+            }
             if table == self.plan.dead_letters {
-                let offsets = letters::column(&batch, "_src_offset", &arrow::datatypes::DataType::Int64)?;
-                bad.extend(offsets.as_primitive::<Int64Type>().values().iter().copied());
+                bad.extend(offsets(&batch)?);
                 let causes = letters::column(&batch, "cause", &arrow::datatypes::DataType::Utf8)?;
                 for cause in causes.as_string::<i32>().iter().flatten() {
                     *self.report.causes.entry(cause.to_owned()).or_default() += 1;
@@ -308,12 +311,14 @@ impl Work<'_> {
             }
         }
         for (message, position) in at.iter().enumerate() {
-            match bad.contains(&raw.offset(message)) {
-                true => self.report.bad += 1,
-                false => {
-                    self.report.landed += 1;
-                    gone.push(*position);
-                }
+            let offset = raw.offset(message);
+            if bad.contains(&offset) {
+                self.report.bad += 1;
+            } else if keyed.contains(&offset) {
+                self.report.keyed += 1;
+            } else {
+                self.report.landed += 1;
+                gone.push(*position);
             }
         }
         Ok(())
@@ -385,6 +390,12 @@ impl Work<'_> {
             writer.abort().await;
         }
     }
+}
+
+/// The offsets that rows come from.
+fn offsets(rows: &RecordBatch) -> Result<Vec<i64>> {
+    let offsets = letters::column(rows, "_src_offset", &arrow::datatypes::DataType::Int64)?;
+    Ok(offsets.as_primitive::<Int64Type>().values().to_vec())
 }
 
 /// The range that moves [`SOURCE`] on by one.

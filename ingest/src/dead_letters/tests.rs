@@ -9,6 +9,7 @@ use super::*;
 use crate::fixtures;
 use crate::land::tests::{BAD, Bench, SALE, VIEW, bench};
 use crate::pipeline::{new_token, now};
+use crate::topics::{Changes, Upsert};
 
 /// An event that no route takes, until one does.
 const GIFT: &str = r#"{"event_id":"g","event_type":"gift"}"#;
@@ -182,6 +183,20 @@ async fn a_table_that_ingest_has_not_filled_yet_gets_the_message_from_ingest() {
     assert_eq!((report.present, report.landed, report.bad), (2, 0, 2), "the letters go, no row comes");
     assert_eq!(offsets(&lake, "bronze.gifts").await, [2, 4]);
     assert_eq!(offsets(&lake, "bronze.dead_letters").await, [1, 5]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_letter_for_a_table_with_a_key_is_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let lake = fixtures::lake(dir.path()).await;
+    landed(&lake).await;
+    let mut topics = corrected();
+    let key = vec!["event_id".to_owned()];
+    topics[0].routes[0].upsert = Some(Upsert { key, changes: Changes::Upsert, order_by: None });
+    let report = replay(&lake, &settings(topics)).await.unwrap();
+    assert_eq!((report.selected, report.keyed, report.bad, report.landed), (4, 2, 2, 0));
+    assert_eq!(offsets(&lake, "bronze.clicks").await, [0]);
+    assert_eq!(offsets(&lake, "bronze.dead_letters").await, [1, 2, 4, 5]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

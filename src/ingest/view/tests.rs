@@ -71,6 +71,8 @@ fn what_comes_in_while_one_looks_is_caught_up_and_what_grows_never_is() {
 fn an_end_that_becomes_known_is_no_growth() {
     let mut view = View::default();
     let topic = |consumed| topics(&[("t", TopicProgress { consumed, ..TopicProgress::default() })]);
+    let before = view.table(topic(0), &BTreeMap::new(), at(0));
+    assert!(before[1].contains(" ? "), "{before:?}");
     let mut parts: BTreeMap<_, _> = [partition("t", 0, (0, 0, 0), 0)].into();
     parts.get_mut(&("t".to_owned(), 0)).unwrap().end = None;
     let first = view.table(topic(0), &parts, at(0));
