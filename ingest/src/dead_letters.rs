@@ -34,7 +34,7 @@ use sluice_catalog::{TableName, WriterSettings};
 pub use self::place::{Place, PlaceError};
 pub use self::replay::replay;
 use crate::registry::RegistrySettings;
-use crate::topics::Topic;
+use crate::topics::{Origin, Topic};
 
 /// The source whose position in a table counts the replays that touched it.
 const SOURCE: &str = "dead-letters:replay";
@@ -88,7 +88,7 @@ pub struct ReplayReport {
     pub bad: u64,
     /// Some table of the topic has not come to them yet, so ingest will land them; they stay.
     pub waiting: u64,
-    /// Come from a topic that the topics file does not land, or from a file; they stay.
+    /// Come from a file, or from a topic that the topics file does not land, or whose tables messages name; they stay.
     pub foreign: u64,
     /// Belong into a table with a key, where later events of the key may have landed; they stay.
     pub keyed: u64,
@@ -98,6 +98,13 @@ pub struct ReplayReport {
     pub causes: BTreeMap<String, u64>,
     /// Whether nothing was changed.
     pub dry_run: bool,
+}
+
+/// Whether letters of a topic can land: in tables that are known beforehand, by what a letter keeps of its message. It
+/// keeps no headers.
+fn can_replay(topic: &Topic) -> bool {
+    let known = topic.routes.iter().all(|route| route.table.table().is_some());
+    known && topic.pattern.is_none() && matches!(topic.type_from, Origin::Field(_))
 }
 
 #[cfg(test)]

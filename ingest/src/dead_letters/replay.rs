@@ -21,7 +21,7 @@ use uuid::Uuid;
 
 use super::letters::{self, KEYS, Letters, Messages, stretches};
 use super::present::{self, Offsets};
-use super::{ReplayReport, ReplaySettings, SOURCE};
+use super::{ReplayReport, ReplaySettings, SOURCE, can_replay};
 use crate::error::{Error, Result};
 use crate::evolve::{Plans, has_columns, refit};
 use crate::pipeline::{new_token, now, now_micros};
@@ -30,7 +30,7 @@ use crate::registry::{Lookup, Patience, Registry};
 use crate::route::Routed;
 use crate::rows::Rows;
 use crate::source::raw::RawBatch;
-use crate::topics::{Origin, Route, SchemaPolicy, Topic};
+use crate::topics::SchemaPolicy;
 
 /// How often a replay begins again because others change the tables at the same time.
 const ATTEMPTS: usize = 8;
@@ -42,9 +42,8 @@ const ATTEMPTS: usize = 8;
 /// landed: replay again, and what landed is not landed twice.
 pub async fn replay(lake: &Lake, settings: &ReplaySettings) -> Result<ReplayReport> {
     let (mut topics, others): (Vec<_>, Vec<_>) = settings.topics.iter().cloned().partition(can_replay);
-    let others: Vec<_> = others.iter().map(|topic| topic.name.as_str()).collect();
-    if !others.is_empty() {
-        tracing::warn!(topics = ?others, "their letters stay: rows change by key, or messages name the tables");
+    for topic in &others {
+        tracing::warn!(topic = topic.name, "its letters stay: a letter does not tell which table they belong to");
     }
     if topics.iter().all(|topic| topic.routes.is_empty()) && !others.is_empty() {
         return Ok(ReplayReport { dry_run: settings.dry_run, ..ReplayReport::default() });
@@ -66,14 +65,6 @@ pub async fn replay(lake: &Lake, settings: &ReplaySettings) -> Result<ReplayRepo
         }
     }
     Err(Error::Overtaken { table: settings.dead_letters.clone() })
-}
-
-/// Whether letters of a topic can land: in tables that are known beforehand, row by row, by what a letter keeps of its
-/// message. It keeps no headers.
-fn can_replay(topic: &Topic) -> bool {
-    let known = |route: &Route| route.table.table().is_some() && route.upsert.is_none();
-    let by_header = matches!(topic.type_from, Origin::Header(_));
-    topic.pattern.is_none() && !by_header && topic.routes.iter().all(known)
 }
 
 enum Attempt {
