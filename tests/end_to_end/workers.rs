@@ -98,7 +98,9 @@ impl<'a> Crew<'a> {
         let mut started = self.lake.start_with(&arguments, &[variables, &[log]].concat());
         let path = self.lake.dir().join(format!("worker-{}.log", self.logs.len()));
         let (mut said, mut file) = (started.process.stderr.take().unwrap(), File::create(&path).unwrap());
-        let reader = std::thread::spawn(move || drop(std::io::copy(&mut said, &mut file).unwrap()));
+        let reader = std::thread::spawn(move || {
+            std::io::copy(&mut said, &mut file).unwrap();
+        });
         self.logs.push(path.clone());
         self.running[place] = Some(Worker { started, reader, log: path });
     }
