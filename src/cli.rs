@@ -6,8 +6,8 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::config::Overrides;
 use crate::{
-    build, compare, demo, doctor, ingest, load, maintain, produce, profile, run, schemas, serve, sql, sync,
-    tables, test, topics,
+    build, compare, dead_letters, demo, doctor, ingest, load, maintain, produce, profile, run, schemas,
+    serve, sql, sync, tables, test, topics,
 };
 
 const EXAMPLES: &str = "\
@@ -78,6 +78,8 @@ pub(crate) enum Command {
     Topics(topics::TopicsArgs),
     /// Check what a new schema of a producer would do
     Schemas(schemas::SchemasArgs),
+    /// Look at messages that could not land, and land them after all
+    DeadLetters(dead_letters::DeadLettersArgs),
     /// Load files into tables, or replay them into Kafka
     Load(load::LoadArgs),
     /// Pull PostgreSQL tables and JSON feeds into tables, on a schedule

@@ -35,6 +35,9 @@ pub(crate) struct Config {
     pub(crate) maintain: MaintainConfig,
     pub(crate) query: QueryConfig,
     pub(crate) serve: ServeConfig,
+    /// The flags that this was read with, to read it again.
+    #[serde(skip)]
+    overrides: Overrides,
 }
 
 /// `[lake]`: where tables live.
@@ -119,7 +122,37 @@ pub(crate) struct IngestConfig {
     pub(crate) commit_interval: Duration,
     pub(crate) commit_bytes: ByteSize,
     pub(crate) memory: ByteSize,
+    /// Larger messages are dead letters.
+    pub(crate) max_message_bytes: ByteSize,
+    pub(crate) dead_letters: DeadLettersConfig,
     pub(crate) registry: RegistryConfig,
+}
+
+/// `[ingest.dead_letters]`: when landing pauses rather than fill the dead letters.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct DeadLettersConfig {
+    /// The share of a commit's messages that may be bad, 0 to 1.
+    pub(crate) max_share: f64,
+    /// From how many dead letters of a commit on the share counts.
+    pub(crate) min_messages: u64,
+    /// Dead letters that may land within a minute; any number unless given.
+    pub(crate) max_per_minute: Option<u64>,
+    /// How long landing pauses before it tries the same messages again.
+    #[serde(deserialize_with = "duration")]
+    pub(crate) pause: Duration,
+}
+
+impl Default for DeadLettersConfig {
+    fn default() -> Self {
+        let limit = sluice_ingest::DeadLetterLimit::default();
+        Self {
+            max_share: limit.share,
+            min_messages: limit.messages,
+            max_per_minute: limit.per_minute,
+            pause: limit.pause,
+        }
+    }
 }
 
 /// `[ingest.registry]`: the schema registry of Avro and Protobuf topics.
@@ -142,6 +175,8 @@ impl Default for IngestConfig {
             commit_interval: Duration::from_secs(10),
             commit_bytes: ByteSize::mib(256),
             memory: ByteSize::gib(1),
+            max_message_bytes: ByteSize::mib(16),
+            dead_letters: DeadLettersConfig::default(),
             registry: RegistryConfig::default(),
         }
     }

@@ -1,5 +1,7 @@
 //! `sluice ingest`: Kafka events land in tables until the process is told to stop, or until it has caught up.
 
+mod view;
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -7,12 +9,12 @@ use std::time::Duration;
 
 use bytesize::ByteSize;
 use clap::Args;
-use sluice_ingest::{IngestSettings, Progress, Report};
+use sluice_ingest::{DeadLetterLimit, IngestSettings, Progress, Report};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::failure::Failure;
-use crate::{output, parts, progress, stop};
+use crate::{edge, output, parts, progress, stop};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -51,12 +53,11 @@ pub(crate) struct IngestArgs {
 
 pub(crate) async fn run(args: IngestArgs, mut config: Config) -> Result<ExitCode, Failure> {
     let json = args.json;
-    let (only, until_caught_up) = (args.only.clone(), args.until_caught_up);
     args.override_config(&mut config);
     let stop = stop::on_signal()?;
-    let settings = settings(&config, &only)?;
+    settings(&config, &args.only)?;
     let lake = parts::lake(&config).await?;
-    let report = land(lake, settings, until_caught_up, stop).await?;
+    let report = land(lake, &args, config, stop).await?;
     if json {
         println!("{}", object(&report));
     } else {
@@ -85,9 +86,9 @@ fn object(report: &Report) -> serde_json::Value {
 }
 
 impl IngestArgs {
-    fn override_config(self, config: &mut Config) {
-        config.kafka.topics = self.topics.or(config.kafka.topics.take());
-        config.kafka.group = self.group.unwrap_or_else(|| config.kafka.group.clone());
+    fn override_config(&self, config: &mut Config) {
+        config.kafka.topics = self.topics.clone().or(config.kafka.topics.take());
+        config.kafka.group = self.group.clone().unwrap_or_else(|| config.kafka.group.clone());
         config.ingest.commit_interval = self.commit_interval.unwrap_or(config.ingest.commit_interval);
         config.ingest.memory = self.memory.unwrap_or(config.ingest.memory);
     }
@@ -109,42 +110,50 @@ pub(crate) fn settings(config: &Config, only: &[String]) -> Result<IngestSetting
     settings.commit_bytes = config.ingest.commit_bytes.as_u64() as usize;
     settings.memory_budget = config.ingest.memory.as_u64() as usize;
     settings.registry = config.registry_settings()?;
+    settings.max_message_bytes = config.ingest.max_message_bytes.as_u64() as usize;
+    let limit = &config.ingest.dead_letters;
+    if !(0.0..=1.0).contains(&limit.max_share) {
+        return Err(Failure::usage(format!("ingest.dead_letters.max_share is {}", limit.max_share))
+            .hint("give a share from 0 to 1; 1 never pauses"));
+    }
+    settings.dead_letter_limit = Some(DeadLetterLimit {
+        messages: limit.min_messages,
+        share: limit.max_share,
+        per_minute: limit.max_per_minute,
+        pause: limit.pause,
+    });
     Ok(settings)
 }
 
-/// Runs ingest with a progress line until `stop`, or until it has caught up.
+/// Runs ingest with a view of its progress until `stop`, or until it has caught up.
 async fn land(
     lake: sluice_catalog::Lake,
-    settings: IngestSettings,
-    until_caught_up: bool,
+    args: &IngestArgs,
+    config: Config,
     stop: CancellationToken,
 ) -> Result<Report, Failure> {
     let counters = Arc::new(Progress::default());
     let done = CancellationToken::new();
-    let line = tokio::spawn(progress::show(done.clone(), {
-        let counters = Arc::clone(&counters);
-        move |elapsed| progress_line(&counters, elapsed)
-    }));
-    let report = if until_caught_up {
-        sluice_ingest::catch_up(lake, settings, counters, stop).await
+    let shown = tokio::spawn(watch(Arc::clone(&counters), done.clone()));
+    let report = if args.until_caught_up {
+        let settings = settings(&config, &args.only)?;
+        sluice_ingest::catch_up(lake, settings, counters, stop).await.map_err(Failure::from)
     } else {
-        sluice_ingest::run(lake, settings, counters, stop).await
+        let settings = || {
+            let mut config = config.reloaded()?;
+            args.override_config(&mut config);
+            settings(&config, &args.only)
+        };
+        sluice_ingest::run_with_settings(lake, settings, counters, stop).await
     };
     done.cancel();
-    line.await?;
-    Ok(report?)
+    shown.await?;
+    report
 }
 
-/// `consumed 1,200,000 (210,000/s) · landed … `
-pub(crate) fn progress_line(counters: &Progress, elapsed: Duration) -> String {
-    format!(
-        "consumed {} ({}/s) · landed {} · dead letters {} · lag {} · buffered {} · commits {}",
-        output::grouped(counters.consumed()),
-        output::grouped(progress::rate(counters.consumed(), elapsed)),
-        output::grouped(counters.landed()),
-        output::grouped(counters.dead_lettered()),
-        output::grouped(counters.lag()),
-        ByteSize(counters.buffered_bytes()),
-        counters.commits()
-    )
+/// Shows how landing goes on: topic by topic on a terminal, a line now and then elsewhere.
+pub(crate) async fn watch(counters: Arc<Progress>, done: CancellationToken) {
+    let mut view = view::View::default();
+    let lines = |elapsed| view.lines(&counters, elapsed, edge::now());
+    progress::show_lines(done, lines, |_| view::line(&counters)).await;
 }

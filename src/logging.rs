@@ -4,6 +4,8 @@ use std::io::IsTerminal;
 
 use tracing_subscriber::EnvFilter;
 
+use crate::progress::AboveLines;
+
 /// Starts logging at the level that `-v` asks for; `SLUICE_LOG` (filter directives) and
 /// `SLUICE_LOG_FORMAT=json` win over it.
 pub(crate) fn start(verbose: u8) {
@@ -17,7 +19,7 @@ pub(crate) fn start(verbose: u8) {
         }
     };
     let filter = EnvFilter::try_from_env("SLUICE_LOG").unwrap_or_else(|_| EnvFilter::new(level));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| AboveLines);
     if std::env::var("SLUICE_LOG_FORMAT").is_ok_and(|format| format == "json") {
         builder.json().init();
     } else {

@@ -9,6 +9,7 @@ mod build;
 mod cli;
 mod compare;
 mod config;
+mod dead_letters;
 mod demo;
 mod doctor;
 mod edge;
@@ -66,6 +67,7 @@ async fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Produce(args) => produce::run(args, config).await,
         Command::Topics(args) => topics::run(args, config).await,
         Command::Schemas(args) => schemas::run(args, config).await,
+        Command::DeadLetters(args) => dead_letters::run(args, config).await,
         Command::Load(args) => load::run(args, config).await,
         Command::Sync(args) => sync::run(args, config).await,
         Command::Maintain(args) => maintain::run(args, config).await,

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::serve::ServeArgs;
-use crate::{build, ingest, maintain, parts, progress, serve, stop, sync};
+use crate::{build, ingest, maintain, parts, serve, stop, sync};
 
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  sluice run --brokers localhost:9092\n  sluice run --config sluice.toml")]
@@ -36,11 +36,11 @@ pub(crate) async fn run(args: RunArgs, mut config: Config) -> Result<ExitCode, F
     serve::announce(&server);
 
     let counters = Arc::new(Progress::default());
-    let shown = Arc::clone(&counters);
-    let line = progress::show(stop.clone(), move |elapsed| ingest::progress_line(&shown, elapsed));
-    let landing = sluice_ingest::run(engine.lake().clone(), settings, counters, stop.clone());
+    let shown = ingest::watch(Arc::clone(&counters), stop.clone());
+    let settings = || ingest::settings(&config.reloaded()?, &[]);
+    let landing = sluice_ingest::run_with_settings(engine.lake().clone(), settings, counters, stop.clone());
     let ((), (), (), (), ingested, served) = tokio::join!(
-        line,
+        shown,
         build_again_and_again(&engine, &config, &stop),
         sync::again_and_again(engine.lake(), syncs, &stop),
         maintain::again_and_again(&engine, &config, &stop),

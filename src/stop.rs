@@ -1,9 +1,12 @@
 //! Stopping: the first Ctrl-C or SIGTERM asks for a graceful end, the second ends the process at once.
 
+use std::io::Write;
+
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::failure::Failure;
+use crate::progress::AboveLines;
 
 /// A token that is cancelled by the first signal.
 pub(crate) fn on_signal() -> Result<CancellationToken, Failure> {
@@ -22,7 +25,8 @@ pub(crate) fn on_signal() -> Result<CancellationToken, Failure> {
             if signals > 1 {
                 std::process::exit(code);
             }
-            eprintln!("stopping: committing what was read (a second signal ends at once)");
+            let said = "stopping: committing what was read (a second signal ends at once)";
+            let _ = writeln!(AboveLines, "{said}"); // Nobody may be listening.
             asked.cancel();
         }
     });

@@ -104,13 +104,28 @@ pub enum CommitOutcome {
     },
 }
 
-/// Commits to one or several tables; see [`Lake::commit`].
-pub(crate) async fn commit(lake: &Lake, commits: Vec<Commit>, now: DateTime<Utc>) -> Result<CommitOutcome> {
-    check(&commits)?;
+/// What becomes of the files of a commit that is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refused {
+    /// They are deleted.
+    Over,
+    /// After a conflict only those of changes of rows are deleted, which the caller computes anew; what other tables of
+    /// the commit get stays.
+    MayComeAgain,
+}
+
+/// Commits to one or several tables; see [`Lake::commit`] and [`Lake::try_commit`].
+pub(crate) async fn commit(
+    lake: &Lake,
+    commits: &[Commit],
+    now: DateTime<Utc>,
+    refused: Refused,
+) -> Result<CommitOutcome> {
+    check(commits)?;
     let began = Instant::now();
     let outcome = match commits.len() == 1 || lake.inner().catalog.swaps_together() {
-        true => landing::land(lake, lake, &commits, now).await,
-        false => in_turn::land(lake, lake, &commits, now).await,
+        true => landing::land(lake, lake, commits, now, refused).await,
+        false => in_turn::land(lake, lake, commits, now, refused).await,
     };
     observe::ended(&outcome, began.elapsed());
     outcome

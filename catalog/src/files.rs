@@ -25,10 +25,12 @@ use crate::lake::Lake;
 use crate::manifest;
 use crate::snapshot::TableSnapshot;
 
+mod bounds;
 mod cache;
 mod deletes;
 mod live;
 
+pub use bounds::Bounds;
 pub(crate) use cache::ManifestCache;
 use deletes::DeleteIndex;
 pub use live::{DeleteFile, Deletes, EqualityDeletes, LiveFile, PositionDeletes};

@@ -20,7 +20,7 @@ use object_store::{ObjectStore, ObjectStoreExt};
 use url::Url;
 
 use crate::catalogs::{self, Catalog, Entry, Insert, Kind, State};
-use crate::commit::{Commit, CommitOutcome};
+use crate::commit::{Commit, CommitOutcome, Refused};
 use crate::create::first_metadata;
 use crate::error::{Error, Result};
 use crate::files::ManifestCache;
@@ -293,7 +293,18 @@ impl Lake {
     /// Only what retrying cannot cure. A lost race is retried on the new base; a fence, a conflict or a
     /// commit found to be there already is a [`CommitOutcome`].
     pub async fn commit(&self, commits: Vec<Commit>, now: DateTime<Utc>) -> Result<CommitOutcome> {
-        crate::commit::commit(self, commits, now).await
+        crate::commit::commit(self, &commits, now, Refused::Over).await
+    }
+
+    /// As [`Lake::commit`], for a caller that computes changes of rows again when they conflict: after
+    /// [`CommitOutcome::Conflicted`] the files of each [`crate::Operation::ChangeRows`] are deleted, and those of the
+    /// other commits are still there for the next try. Who gives up commits once more with [`Lake::commit`], which
+    /// leaves nothing.
+    ///
+    /// # Errors
+    /// As [`Lake::commit`].
+    pub async fn try_commit(&self, commits: &[Commit], now: DateTime<Utc>) -> Result<CommitOutcome> {
+        crate::commit::commit(self, commits, now, Refused::MayComeAgain).await
     }
 
     /// Whether a commit to several tables becomes visible in all of them at once.

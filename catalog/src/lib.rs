@@ -48,7 +48,7 @@ pub use commit::{
     Commit, CommitOutcome, FileTest, Operation, Partitions, Rewrite, RowChanges, Scope, StagedManifests,
 };
 pub use error::{Error, Result};
-pub use files::{DeleteFile, Deletes, EqualityDeletes, LiveFile, Manifests, PositionDeletes};
+pub use files::{Bounds, DeleteFile, Deletes, EqualityDeletes, LiveFile, Manifests, PositionDeletes};
 pub use lake::{Created, Lake};
 pub use name::TableName;
 pub use offsets::{Anchor, OffsetRange, SourceId, SourceOffsets, SourceRanges};

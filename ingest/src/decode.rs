@@ -8,6 +8,7 @@
 //! `fit` makes columns of the declared types of either, without loss.
 
 pub(crate) mod avro;
+pub(crate) mod debezium;
 pub(crate) mod exact;
 pub(crate) mod fit;
 pub(crate) mod framed;

@@ -92,12 +92,14 @@ pub enum Error {
         /// How it was noticed.
         fact: String,
     },
-    /// Most messages are bad: landing stops before the topic is drained into the dead letters.
+    /// Most messages of a topic are bad: it pauses before it is drained into the dead letters.
     #[error(
-        "{dead} of the last {consumed} messages could not be landed; the last cause: {last}\n  nothing of this \
-         batch was committed: fix the producer or the topics file, or raise the limit on dead letters"
+        "{dead} of the last {consumed} messages of topic `{topic}` could not be landed; the last cause: {last}\n  \
+         they stay in Kafka: fix the producer or the topics file, or raise ingest.dead_letters.max_share"
     )]
     TooManyDeadLetters {
+        /// The topic.
+        topic: String,
         /// Dead letters in the batch.
         dead: u64,
         /// Messages in the batch.
@@ -135,6 +137,20 @@ pub enum Error {
         subject: String,
         /// What is wrong with it.
         fact: String,
+    },
+    /// A file of the lake that cannot be read.
+    #[error("cannot read {subject}: {fact}\n  check the object store; nothing was changed")]
+    Unreadable {
+        /// The file.
+        subject: String,
+        /// What was found.
+        fact: String,
+    },
+    /// Others were faster again and again.
+    #[error("`{table}` is changed by others all the time\n  nothing was changed here: try again later")]
+    Overtaken {
+        /// The table.
+        table: TableName,
     },
     /// A table that others change faster than it can grow.
     #[error(

@@ -40,6 +40,7 @@ pub(crate) fn events() -> Topic {
         columns,
         policy: SchemaPolicy::Ignore,
         partition_by: Vec::new(),
+        upsert: None,
     };
     topic(
         "events",
@@ -60,6 +61,7 @@ pub(crate) fn plain(topic_name: &str, table: &str) -> Topic {
         columns,
         policy: SchemaPolicy::Ignore,
         partition_by: Vec::new(),
+        upsert: None,
     };
     topic(topic_name, vec![route])
 }

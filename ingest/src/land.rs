@@ -16,22 +16,24 @@
 //! rows up to an offset then also sees why others are missing. What a stop in between leaves is made up by the next
 //! run, which gives each table what it lacks.
 
+mod commit;
+mod tally;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
 use arrow::record_batch::RecordBatch;
 use futures::future::try_join_all;
-use sluice_catalog::{
-    Commit, CommitOutcome, Lake, OffsetRange, Operation, SourceId, SourceRanges, StagedFiles, TableSnapshot,
-    TableWriter,
-};
+use sluice_catalog::{CommitOutcome, Lake, OffsetRange, SourceId, SourceRanges, TableSnapshot, TableWriter};
 use uuid::Uuid;
 
+use self::commit::commit;
+use self::tally::Tally;
 use crate::budget::{Budget, Reservation};
 use crate::error::{Error, Result};
 use crate::evolve::{has_columns, refit};
-use crate::pipeline::{IngestSettings, new_token, now};
+use crate::pipeline::{IngestSettings, Limits, new_token, now_micros};
 use crate::plan::Plan;
 use crate::progress::Progress;
 use crate::resume;
@@ -40,6 +42,7 @@ use crate::source::Seal;
 use crate::source::start::Start;
 use crate::tail::{Tail, from_offset};
 use crate::topics::SchemaPolicy;
+use crate::upsert::{self, Buffer};
 
 /// The rows of one raw batch, ready to be written.
 #[derive(Debug)]
@@ -57,9 +60,10 @@ pub(crate) struct Landing {
 struct Epoch {
     token: Uuid,
     writers: BTreeMap<usize, TableWriter>,
+    /// Events of tables with a key, which become files when the epoch is committed.
+    keyed: BTreeMap<usize, Buffer>,
     landings: u64,
-    rejected: u64,
-    sample: Option<String>,
+    tally: Tally,
     seal: Option<Seal>,
 }
 
@@ -73,6 +77,7 @@ pub(crate) struct Pending {
     tables: Vec<usize>,
     /// Bytes held by files that are being finished.
     held: usize,
+    tally: Tally,
 }
 
 /// The outcome of a commit, as the pipeline has to deal with it.
@@ -84,8 +89,8 @@ pub(crate) enum Landed {
     Fenced(String),
 }
 
-/// The part of a commit that runs beside reading: files and rows per table.
-pub(crate) type Outcome = Result<(CommitOutcome, Vec<(usize, u64)>)>;
+/// The part of a commit that runs beside reading: tables with their new rows and the bytes of their files.
+pub(crate) type Outcome = Result<(CommitOutcome, Vec<(usize, u64, u64)>)>;
 
 /// Writes epochs and turns them into commits.
 pub(crate) struct Lander {
@@ -101,6 +106,7 @@ pub(crate) struct Lander {
     nexts: BTreeMap<(usize, usize, i32), i64>,
     epochs: BTreeMap<u64, Epoch>,
     pending: Option<Pending>,
+    limits: Arc<Limits>,
 }
 
 impl Lander {
@@ -113,7 +119,13 @@ impl Lander {
         (cluster, snapshots): (String, Vec<TableSnapshot>),
     ) -> Self {
         let (nexts, epochs, pending) = (BTreeMap::new(), BTreeMap::new(), None);
-        Self { lake, plan, settings, progress, budget, cluster, snapshots, nexts, epochs, pending }
+        let limits = Arc::new(Limits::new(settings.dead_letter_limit, Arc::clone(&progress)));
+        Self { lake, plan, settings, progress, budget, cluster, snapshots, nexts, epochs, pending, limits }
+    }
+
+    /// The same, with limits that outlive it.
+    pub(crate) fn with_limits(self, limits: Arc<Limits>) -> Self {
+        Self { limits, ..self }
     }
 
     /// Notes what the tables have of newly assigned partitions.
@@ -131,16 +143,18 @@ impl Lander {
 
     /// Writes the rows to their tables' files, all tables at once.
     pub(crate) async fn write(&mut self, landing: Landing) -> Result<()> {
-        let Landing { topic, partition, epoch, first_offset, routed, reservation } = landing;
+        let Landing { topic, partition, epoch, first_offset, mut routed, reservation } = landing;
         let mut writes = Vec::with_capacity(routed.tables.len());
         let mut rows = Vec::with_capacity(routed.tables.len());
         for (table, batch) in routed.tables {
+            if self.plan.tables[table].upsert.is_some() {
+                self.buffer((topic, partition), (table, batch), (epoch, first_offset)).await?;
+                continue;
+            }
             rows.push((table, self.as_table(table, batch).await?));
         }
         let open = self.epochs.entry(epoch).or_insert_with(Epoch::new);
         open.landings += 1;
-        open.rejected += routed.rejected;
-        open.sample = routed.sample.or(open.sample.take());
         for (table, batch) in rows {
             let next = self.nexts.get(&(table, topic, partition)).copied();
             let batch = match resume::floor(next, first_offset) {
@@ -149,6 +163,11 @@ impl Lander {
             };
             if batch.num_rows() == 0 {
                 continue;
+            }
+            if table == self.plan.dead_letters {
+                open.tally.letters(topic, &batch, routed.sample.take());
+            } else {
+                open.tally.rows(topic, &batch);
             }
             let mut writer = match open.writers.remove(&table) {
                 Some(mut writer) => {
@@ -176,6 +195,34 @@ impl Lander {
         Ok(())
     }
 
+    /// Keeps events of a table with a key until the commit of their epoch.
+    async fn buffer(
+        &mut self,
+        (topic, partition): (usize, i32),
+        (table, batch): (usize, RecordBatch),
+        (epoch, first_offset): (u64, i64),
+    ) -> Result<()> {
+        let Some(upsert) = self.plan.tables[table].upsert.clone() else { return Ok(()) };
+        let next = self.nexts.get(&(table, topic, partition)).copied();
+        let batch = match resume::floor(next, first_offset) {
+            Some(floor) => from_offset(&batch, floor).map_err(Error::Columns)?,
+            None => batch,
+        };
+        let (batch, deletes) = upsert::split(batch).map_err(Error::Columns)?;
+        let batch = self.as_table(table, batch).await?;
+        let open = self.epochs.entry(epoch).or_insert_with(Epoch::new);
+        open.tally.rows(topic, &batch);
+        let mut buffer = match open.keyed.remove(&table) {
+            Some(buffer) => buffer,
+            None => Buffer::new(&self.snapshots[table], &upsert)?,
+        };
+        if !buffer.add((topic, partition), batch, &deletes).map_err(Error::Columns)? {
+            return Err(Error::Grow { table: self.plan.tables[table].name.clone() });
+        }
+        open.keyed.insert(table, buffer);
+        Ok(())
+    }
+
     /// The rows with the columns that the table has by now: it may have grown before or after they were made.
     async fn as_table(&mut self, table: usize, batch: RecordBatch) -> Result<RecordBatch> {
         let plan = &self.plan.tables[table];
@@ -190,37 +237,35 @@ impl Lander {
     }
 
     /// Notes the end of an epoch.
-    ///
-    /// # Errors
-    /// [`Error::TooManyDeadLetters`] is found when the epoch is whole, in [`Lander::next_commit`].
     pub(crate) fn seal(&mut self, seal: Seal) {
         let epoch = self.epochs.entry(seal.epoch).or_insert_with(Epoch::new);
         epoch.seal = Some(seal);
     }
 
     /// The commit of the oldest epoch, when it is whole and no other commit is under way.
+    ///
+    /// # Errors
+    /// [`Error::TooManyDeadLetters`]: nothing of it lands then.
     pub(crate) fn next_commit(&mut self) -> Result<Option<impl Future<Output = Outcome> + Send + use<>>> {
         if self.pending.is_some() {
             return Ok(None);
         }
         let Some(first) = self.epochs.first_entry() else { return Ok(None) };
-        if first.get().seal.as_ref().is_none_or(|seal| seal.batches != first.get().landings) {
+        let Some(seal) = first.get().seal.as_ref().filter(|seal| seal.batches == first.get().landings) else {
             return Ok(None);
-        }
+        };
+        let counts = first.get().tally.counts(&self.plan, seal);
+        self.limits.check(&counts, Instant::now())?;
         let epoch = first.remove();
         let Some(seal) = epoch.seal else { return Ok(None) };
-        if let Some(limit) = self.settings.dead_letter_limit
-            && epoch.rejected > limit.messages
-            && epoch.rejected as f64 > limit.share * seal.messages as f64
-        {
-            let last = epoch.sample.unwrap_or_default();
-            return Err(Error::TooManyDeadLetters { dead: epoch.rejected, consumed: seal.messages, last });
-        }
         let parts = self.parts(&seal);
         let tables = parts.iter().map(|(table, _)| *table).collect();
-        let held = epoch.writers.values().map(TableWriter::buffered_bytes).sum();
-        self.pending = Some(Pending { seal, token: epoch.token, began: Instant::now(), tables, held });
-        Ok(Some(commit(self.lake.clone(), Arc::clone(&self.plan), epoch.token, parts, epoch.writers)))
+        let held = epoch.writers.values().map(TableWriter::buffered_bytes).sum::<usize>()
+            + epoch.keyed.values().map(|it| it.memory_of_commit(&self.settings.writer)).sum::<usize>();
+        let Epoch { token, writers, keyed, tally, .. } = epoch;
+        self.pending = Some(Pending { seal, token, began: Instant::now(), tables, held, tally });
+        let means = (Arc::clone(&self.plan), Arc::clone(&self.settings));
+        Ok(Some(commit(self.lake.clone(), means, token, parts, (writers, keyed))))
     }
 
     /// The ranges that each table has to note for the epoch; tables that have them all are left out.
@@ -271,6 +316,8 @@ impl Lander {
         if let Some(tail) = &self.settings.tail {
             tail.committed(pending.seal.epoch);
         }
+        self.limits.landed(&pending.tally.counts(&self.plan, &pending.seal), Instant::now());
+        pending.tally.tell(&self.plan, &self.progress, now_micros());
         let mut done = Vec::new();
         for (topic, ranges) in pending.seal.ranges {
             for (partition, range) in ranges {
@@ -281,9 +328,10 @@ impl Lander {
                 done.push((topic, partition, range.end));
             }
         }
-        for (table, rows) in rows {
+        for (table, rows, bytes) in rows {
             let dead = table == self.plan.dead_letters;
-            self.progress.add_rows(&self.plan.tables[table].name.to_string(), rows, dead);
+            let name = self.plan.tables[table].name.to_string();
+            self.progress.add_rows(&name, (rows, bytes), dead, now_micros());
         }
         let took = pending.began.elapsed();
         tracing::debug!(token = %pending.token, epoch = pending.seal.epoch, ?took, "committed");
@@ -311,47 +359,28 @@ impl Lander {
         self.account();
     }
 
+    /// Bytes held by rows that are not committed.
+    #[cfg(test)]
+    pub(crate) fn buffered(&self) -> usize {
+        self.budget.used()
+    }
+
     fn account(&self) {
         let open = self.epochs.values().flat_map(|epoch| epoch.writers.values());
+        let keyed = self.epochs.values().flat_map(|epoch| epoch.keyed.values());
+        let keyed = keyed.map(Buffer::memory).sum::<usize>();
         let held = self.pending.as_ref().map_or(0, |pending| pending.held);
         let tail = self.settings.tail.as_ref().map_or(0, Tail::memory);
-        self.budget.set_files(open.map(TableWriter::buffered_bytes).sum::<usize>() + held + tail);
+        self.budget.set_files(open.map(TableWriter::buffered_bytes).sum::<usize>() + keyed + held + tail);
         self.progress.set_buffered(self.budget.used(), self.budget.peak());
     }
 }
 
 impl Epoch {
     fn new() -> Self {
-        let (writers, token) = (BTreeMap::new(), new_token());
-        Self { token, writers, landings: 0, rejected: 0, sample: None, seal: None }
+        let (writers, keyed, token) = (BTreeMap::new(), BTreeMap::new(), new_token());
+        Self { token, writers, keyed, landings: 0, tally: Tally::default(), seal: None }
     }
-}
-
-/// Finishes all files, then commits them and the ranges to all tables, in the order of their numbers: the dead
-/// letters have the first.
-async fn commit(
-    lake: Lake,
-    plan: Arc<Plan>,
-    token: Uuid,
-    parts: Vec<(usize, Vec<SourceRanges>)>,
-    writers: BTreeMap<usize, TableWriter>,
-) -> Outcome {
-    let finish = |(table, writer): (usize, TableWriter)| async move {
-        Ok::<_, Error>((table, writer.finish().await?))
-    };
-    let finishing = writers.into_iter().map(finish);
-    let mut staged: BTreeMap<usize, StagedFiles> = try_join_all(finishing).await?.into_iter().collect();
-    let rows = staged.iter().map(|(table, files)| (*table, files.row_count())).collect();
-    let commits = parts.into_iter().map(|(table, offsets)| Commit {
-        table: plan.tables[table].name.clone(),
-        operation: Operation::Append,
-        files: staged.remove(&table),
-        offsets,
-        properties: BTreeMap::new(),
-        token,
-    });
-    let commits = commits.collect();
-    Ok((lake.commit(commits, now()).await?, rows))
 }
 
 #[cfg(test)]

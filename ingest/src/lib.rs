@@ -13,6 +13,7 @@
 //! - Rows and offsets are committed together, for all tables in one commit.
 //! - Memory is bounded by one budget; when it is used up, partitions are paused.
 
+pub mod dead_letters;
 pub mod kafka;
 pub mod load;
 pub mod produce;
@@ -40,9 +41,10 @@ mod rows;
 mod source;
 mod tail;
 mod unknown;
+mod upsert;
 
 pub use error::{Error, Result};
 pub use kafka::KafkaSettings;
-pub use pipeline::{DeadLetterLimit, IngestSettings, Report, catch_up, run};
-pub use progress::{PartitionProgress, Progress};
+pub use pipeline::{DeadLetterLimit, IngestSettings, Report, catch_up, run, run_with_settings};
+pub use progress::{PartitionProgress, PauseReason, Progress, TopicProgress};
 pub use tail::{PinnedTail, Tail, TailBatch};

@@ -6,6 +6,8 @@
 //! the same. During an outage of the store or the catalog sessions are retried with growing pauses.
 
 mod catch_up;
+mod limit;
+mod pauses;
 mod session;
 pub(crate) mod tables;
 
@@ -18,6 +20,9 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 pub use self::catch_up::catch_up;
+pub use self::limit::DeadLetterLimit;
+pub(crate) use self::limit::{Count, Limits};
+pub use self::pauses::run_with_settings;
 use self::session::End;
 use crate::budget::Budget;
 use crate::decode::Decoder;
@@ -59,19 +64,12 @@ pub struct IngestSettings {
     pub decode_threads: usize,
     /// Where the schemas of Avro and Protobuf topics are.
     pub registry: Option<RegistrySettings>,
-    /// When landing stops rather than drain a topic into the dead letters; `None` for never.
+    /// Larger messages are dead letters (default 16 MiB).
+    pub max_message_bytes: usize,
+    /// When a topic pauses rather than be drained into the dead letters; `None` for never.
     pub dead_letter_limit: Option<DeadLetterLimit>,
     /// Where rows stay readable until their commit (default: nowhere).
     pub tail: Option<Tail>,
-}
-
-/// Both must be exceeded within one commit.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct DeadLetterLimit {
-    /// Number of dead letters (default 1,000).
-    pub messages: u64,
-    /// Share of all messages, 0 to 1 (default 0.5).
-    pub share: f64,
 }
 
 impl IngestSettings {
@@ -91,7 +89,8 @@ impl IngestSettings {
             writer: WriterSettings::default(),
             decode_threads: std::thread::available_parallelism().map_or(1, usize::from),
             registry: None,
-            dead_letter_limit: Some(DeadLetterLimit { messages: 1000, share: 0.5 }),
+            max_message_bytes: 16 << 20,
+            dead_letter_limit: Some(DeadLetterLimit::default()),
             tail: None,
         }
     }
@@ -124,12 +123,13 @@ struct Shared {
     progress: Arc<Progress>,
     probe: Arc<Probe>,
     cluster: String,
+    limits: Arc<Limits>,
     /// Schemas outlive sessions.
     schemas: Option<Arc<Lookup>>,
 }
 
 /// Lands the events of all topics until `stop` is cancelled; then commits what was read, leaves the group
-/// and returns.
+/// and returns. A topic with too many dead letters pauses, and the others go on.
 ///
 /// # Errors
 /// What waiting does not cure, and anything that fails before the first session runs. Nothing is lost
@@ -139,6 +139,18 @@ pub async fn run(
     settings: IngestSettings,
     progress: Arc<Progress>,
     stop: CancellationToken,
+) -> Result<Report> {
+    let limits = Arc::new(Limits::new(settings.dead_letter_limit, Arc::clone(&progress)));
+    run_limited(lake, settings, progress, stop, limits).await
+}
+
+/// The same with limits that the caller can look at.
+async fn run_limited(
+    lake: Lake,
+    settings: IngestSettings,
+    progress: Arc<Progress>,
+    stop: CancellationToken,
+    limits: Arc<Limits>,
 ) -> Result<Report> {
     let began = Instant::now();
     let plan = Arc::new(Plan::new(&settings.topics, settings.dead_letters.clone())?);
@@ -152,7 +164,8 @@ pub async fn run(
     let settings = Arc::new(settings);
     let (probe, cluster) = ask_kafka(Arc::clone(&plan), Arc::clone(&settings)).await?;
     tables::create(&lake, &plan).await?;
-    let shared = Shared { lake, plan, settings, progress, probe, cluster, schemas };
+    progress.start(settings.memory_budget, plan.topics.iter().map(|topic| topic.name.as_str()));
+    let shared = Shared { lake, plan, settings, progress, probe, cluster, limits, schemas };
     let mut pause = PAUSE_MIN;
     loop {
         let commits = shared.progress.commits();
@@ -163,6 +176,12 @@ pub async fn run(
         }
         match end {
             Ok(End::Stopped) => break,
+            // The topic pauses: the next session goes on with the others.
+            Err(Error::TooManyDeadLetters { .. }) if stop.is_cancelled() => break,
+            Err(Error::TooManyDeadLetters { .. }) => {
+                shared.progress.add_restart();
+                continue;
+            }
             Ok(End::Fenced(reason)) => {
                 tracing::warn!(reason, "another writer moved a table on; reading again from the tables");
             }
@@ -178,16 +197,22 @@ pub async fn run(
         }
         pause = (pause * 2).min(PAUSE_MAX);
     }
-    let progress = &shared.progress;
-    Ok(Report {
-        consumed: progress.consumed(),
-        landed: progress.landed(),
-        dead_lettered: progress.dead_lettered(),
-        commits: progress.commits(),
-        restarts: progress.restarts(),
-        buffered_bytes_peak: progress.buffered_bytes_peak(),
-        elapsed: began.elapsed(),
-    })
+    shared.limits.close();
+    Ok(Report::of(&shared.progress, began))
+}
+
+impl Report {
+    fn of(progress: &Progress, began: Instant) -> Self {
+        Self {
+            consumed: progress.consumed(),
+            landed: progress.landed(),
+            dead_lettered: progress.dead_lettered(),
+            commits: progress.commits(),
+            restarts: progress.restarts(),
+            buffered_bytes_peak: progress.buffered_bytes_peak(),
+            elapsed: began.elapsed(),
+        }
+    }
 }
 
 /// A client for questions and the cluster's id, after every topic was found.

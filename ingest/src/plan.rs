@@ -9,7 +9,7 @@ use sluice_catalog::{Alteration, PartitionBy, TableName};
 
 use crate::error::{Error, Result};
 use crate::reject;
-use crate::topics::{Format, REST_COLUMN, Required, Route, SchemaPolicy, Topic};
+use crate::topics::{Format, REST_COLUMN, Required, Route, SchemaPolicy, Topic, Upsert};
 
 /// The field by which events are told apart.
 pub(crate) const EVENT_TYPE: &str = "event_type";
@@ -49,6 +49,8 @@ pub(crate) struct RoutePlan {
     pub(crate) known: Fields,
     /// The table's columns, the source columns last.
     pub(crate) schema: SchemaRef,
+    /// How its events change rows.
+    pub(crate) upsert: Option<Upsert>,
 }
 
 #[derive(Clone, Debug)]
@@ -66,6 +68,8 @@ pub(crate) struct TablePlan {
     pub(crate) policy: SchemaPolicy,
     /// Alterations that the table refused: what would need them is a dead letter.
     pub(crate) refused: Vec<Alteration>,
+    /// How its rows change; `None` where they are only added.
+    pub(crate) upsert: Option<Upsert>,
 }
 
 impl Plan {
@@ -76,6 +80,7 @@ impl Plan {
             partition_by: Vec::new(),
             policy: SchemaPolicy::Ignore,
             refused: Vec::new(),
+            upsert: None,
         };
         let mut plan = Self { topics: Vec::new(), tables: vec![letters], dead_letters: 0 };
         for topic in topics.iter().filter(|topic| !topic.routes.is_empty()) {
@@ -150,7 +155,8 @@ impl Plan {
             let schema = table_schema(&columns, route.policy);
             let table = self.table(topic, route, &schema)?;
             let (event_types, policy, known) = (route.event_types.clone(), route.policy, fields_of(&columns));
-            routes.push(RoutePlan { table, event_types, columns, policy, known, schema });
+            let upsert = route.upsert.clone();
+            routes.push(RoutePlan { table, event_types, columns, policy, known, schema, upsert });
         }
         let by_type = routes.iter().any(|route| {
             !route.event_types.is_empty()
@@ -172,17 +178,19 @@ impl Plan {
         let (name, partition_by, policy) = (&route.table, &route.partition_by, route.policy);
         let Some(index) = self.tables.iter().position(|table| table.name == *name) else {
             let (name, schema, partition_by) = (name.clone(), Arc::clone(schema), partition_by.clone());
-            self.tables.push(TablePlan { name, schema, partition_by, policy, refused: Vec::new() });
+            let (refused, upsert) = (Vec::new(), route.upsert.clone());
+            self.tables.push(TablePlan { name, schema, partition_by, policy, refused, upsert });
             return Ok(self.tables.len() - 1);
         };
         let table = &self.tables[index];
-        if table.schema == *schema && table.partition_by == *partition_by && table.policy == policy {
+        let same = table.schema == *schema && table.partition_by == *partition_by && table.policy == policy;
+        if same && table.upsert == route.upsert {
             return Ok(index);
         }
         Err(Error::Topics {
             topic: topic.name.clone(),
             fact: format!(
-                "its route into `{name}` has other columns, schema policy or partitioning than another route into it"
+                "its route into `{name}` has other columns, schema policy, partitioning or key than another route into it"
             ),
             remedy: "make them equal, or choose another table",
         })
@@ -202,6 +210,12 @@ fn wanted_fields(routes: &[RoutePlan], by_type: bool) -> SchemaRef {
             Some(known) => *known = Field::new(&column.name, DataType::Null, true),
         }
     }
+    let said_by = routes.iter().filter_map(|route| route.upsert.as_ref()).flat_map(|it| it.changes.fields());
+    for name in said_by {
+        if !fields.iter().any(|field| field.name() == name) {
+            fields.push(Field::new(*name, DataType::Utf8, true));
+        }
+    }
     if (by_type || fields.is_empty()) && !fields.iter().any(|field| field.name() == EVENT_TYPE) {
         fields.push(Field::new(EVENT_TYPE, DataType::Utf8, true)); // A decoder needs a column to count rows by.
     }
@@ -212,7 +226,13 @@ fn wanted_fields(routes: &[RoutePlan], by_type: bool) -> SchemaRef {
 fn others(fields: &Schema, routes: &[RoutePlan]) -> Option<Vec<bool>> {
     let caring = || routes.iter().filter(|route| route.policy != SchemaPolicy::Ignore);
     caring().next()?;
-    let unknown = |field: &FieldRef| caring().any(|route| route.known.find(field.name()).is_none());
+    let unknown = |field: &FieldRef| {
+        let says = |route: &RoutePlan| {
+            let names = route.upsert.as_ref().map(|upsert| upsert.changes.fields());
+            names.is_some_and(|names| names.contains(&field.name().as_str()))
+        };
+        caring().any(|route| route.known.find(field.name()).is_none() && !says(route))
+    };
     Some(fields.fields().iter().map(unknown).collect())
 }
 

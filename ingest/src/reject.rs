@@ -1,16 +1,18 @@
 //! Dead letters: messages that cannot land keep their bytes, their place in Kafka and the cause.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BinaryBuilder, StringBuilder, TimestampMicrosecondArray};
+use arrow::array::{ArrayRef, AsArray, BinaryBuilder, StringBuilder, TimestampMicrosecondArray};
+use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 
 use crate::decode::exact::MILLIS;
-use crate::plan::{source_fields, timestamp};
-use crate::route::source_columns;
+use crate::plan::{Plan, source_fields, timestamp};
+use crate::route::{Routed, source_columns};
 use crate::source::raw::RawBatch;
 
 /// The longest error text that is kept, in bytes.
@@ -33,6 +35,7 @@ pub(crate) enum Cause {
     UnknownSchema,
     Schema,
     UnknownField,
+    TooLarge,
 }
 
 impl fmt::Display for Cause {
@@ -52,6 +55,7 @@ impl fmt::Display for Cause {
             Self::UnknownSchema => "unknown_schema",
             Self::Schema => "schema",
             Self::UnknownField => "unknown_field",
+            Self::TooLarge => "too_large",
         })
     }
 }
@@ -115,4 +119,57 @@ pub(crate) fn batch(
     ];
     columns.extend(source_columns(topic, raw, &rows));
     RecordBatch::try_new(schema(), columns)
+}
+
+/// Takes the messages of more than `bytes_max` bytes out of a batch: gives the others and the rejects, whose numbers
+/// are those of the whole batch; `None` when no message is too large.
+pub(crate) fn split_large(raw: &RawBatch, bytes_max: usize) -> Option<(RawBatch, Vec<Reject>)> {
+    if raw.byte_count() <= bytes_max {
+        return None;
+    }
+    let mut rest = RawBatch::new(raw.topic, raw.partition);
+    (rest.epoch, rest.ingested_at) = (raw.epoch, raw.ingested_at);
+    let mut rejects = Vec::new();
+    for message in 0..raw.len() {
+        let (key, payload) = (raw.key(message), raw.payload(message));
+        let bytes = payload.map_or(0, <[u8]>::len);
+        if bytes <= bytes_max {
+            rest.push(raw.offset(message), raw.timestamp(message), key, payload);
+        } else {
+            let text = format!("the message has {bytes} bytes, at most {bytes_max} are decoded");
+            rejects.push(Reject::new(message as u32, Cause::TooLarge, text));
+        }
+    }
+    (!rejects.is_empty()).then_some((rest, rejects))
+}
+
+/// Adds rejects of a batch to what became of the rest of it.
+pub(crate) fn add(
+    routed: &mut Routed,
+    plan: &Plan,
+    raw: &RawBatch,
+    rejects: Vec<Reject>,
+) -> Result<(), ArrowError> {
+    let Some(first) = rejects.first() else { return Ok(()) };
+    routed.sample.get_or_insert_with(|| format!("{}: {}", first.cause, first.text));
+    routed.rejected += rejects.len() as u64;
+    let letters = batch(&plan.topics[raw.topic].name, raw, rejects)?;
+    match routed.tables.iter_mut().find(|(table, _)| *table == plan.dead_letters) {
+        Some((_, known)) => *known = concat_batches(&schema(), [&*known, &letters])?,
+        None => routed.tables.push((plan.dead_letters, letters)),
+    }
+    Ok(())
+}
+
+/// How many dead letters of a batch of them have which cause.
+pub(crate) fn causes(letters: &RecordBatch) -> BTreeMap<String, u64> {
+    let mut counts = BTreeMap::new();
+    let causes = letters.column_by_name("cause").and_then(|column| column.as_string_opt::<i32>());
+    for cause in causes.into_iter().flatten().flatten() {
+        match counts.get_mut(cause) {
+            Some(count) => *count += 1,
+            None => drop(counts.insert(cause.to_owned(), 1)),
+        }
+    }
+    counts
 }

@@ -25,6 +25,7 @@ use crate::reject::{self, Cause, Reject};
 use crate::source::raw::RawBatch;
 use crate::topics::{Required, SchemaPolicy};
 use crate::unknown::Unknown;
+use crate::upsert::{Deletions, with_deleted};
 
 /// The rows of a raw batch, table by table.
 #[derive(Debug, Default)]
@@ -63,14 +64,15 @@ pub(crate) fn route(plan: &Plan, raw: &RawBatch, decoded: Vec<Decoded>) -> Resul
         rejects.extend(piece.rejects);
         let shares = share(topic, piece.batch, piece.rows, &mut rejects)?;
         for (route, share) in topic.routes.iter().zip(shares) {
-            let Some(share) = share else { continue };
+            let Some(mut share) = share else { continue };
+            let deletions = Deletions::take(route, &mut share)?;
             let refused = &plan.tables[route.table].refused;
             let unknown = Unknown::new(topic, route, &share, refused)?;
             if !unknown.alterations.is_empty() {
                 want(&mut wanted, route.table, unknown.alterations);
                 continue;
             }
-            let batch = land(topic, route, raw, (&share, unknown), &mut rejects)?;
+            let batch = land(topic, route, raw, (&share, unknown, deletions), &mut rejects)?;
             if batch.num_rows() > 0 {
                 tables.entry(route.table).or_default().push(batch);
             }
@@ -170,10 +172,15 @@ fn land(
     topic: &TopicPlan,
     route: &RoutePlan,
     raw: &RawBatch,
-    (share, unknown): (&Share, Unknown),
+    (share, unknown, deletions): (&Share, Unknown, Option<Deletions<'_>>),
     rejects: &mut Vec<Reject>,
 ) -> Result<RecordBatch, ArrowError> {
     let mut bad = unknown.faults(route.policy, &share.messages);
+    if let Some(deletions) = &deletions {
+        bad.retain(|row, _| !deletions.rows.value(*row as usize)); // Of what is deleted only the key matters.
+        bad.extend(deletions.faults.iter().cloned());
+    }
+    let spared = |row: usize, column: &str| deletions.as_ref().is_some_and(|all| all.spares(row, column));
     let types = if topic.by_type { Some(event_types(&share.batch)?) } else { None };
     let mut columns = Vec::with_capacity(route.columns.len() + 4);
     for column in &route.columns {
@@ -184,7 +191,7 @@ fn land(
         // What does not fit may be null here, and is there all the same.
         let given = share.batch.column_by_name(&column.name).unwrap_or(&array);
         if let Some(missing) = missing(&column.required, given, types.as_ref())? {
-            for row in missing.values().set_indices() {
+            for row in missing.values().set_indices().filter(|row| !spared(*row, &column.name)) {
                 let message = share.messages[row];
                 bad.entry(row as u32)
                     .and_modify(|reject| {
@@ -202,7 +209,7 @@ fn land(
     }
     let mut arrays: Vec<ArrayRef> = Vec::with_capacity(columns.len() + 4);
     for (column, (array, misfits)) in route.columns.iter().zip(columns) {
-        for (row, fault) in misfits {
+        for (row, fault) in misfits.into_iter().filter(|(row, _)| !spared(*row as usize, &column.name)) {
             let message = share.messages[row as usize];
             bad.entry(row).or_insert_with(|| {
                 Reject::new(message, Cause::WrongType, format!("field `{}`: {fault}", column.name))
@@ -213,9 +220,10 @@ fn land(
     if route.policy == SchemaPolicy::Keep {
         arrays.push(Arc::new(unknown.rest(share.messages.len())));
     }
+    let deleted = deletions.map(|deletions| Arc::new(deletions.rows) as ArrayRef);
     if bad.is_empty() {
         arrays.extend(source_columns(&topic.name, raw, &share.messages));
-        return RecordBatch::try_new(Arc::clone(&route.schema), arrays);
+        return with_deleted(&route.schema, arrays, deleted);
     }
     let good: BooleanArray =
         (0..share.messages.len() as u32).map(|row| Some(!bad.contains_key(&row))).collect();
@@ -225,7 +233,8 @@ fn land(
     let messages: Vec<u32> = good.values().set_indices().map(|row| share.messages[row]).collect();
     arrays.extend(source_columns(&topic.name, raw, &messages));
     rejects.extend(bad.into_values());
-    RecordBatch::try_new(Arc::clone(&route.schema), arrays)
+    let deleted = deleted.map(|deleted| filter(&deleted, &good)).transpose()?;
+    with_deleted(&route.schema, arrays, deleted)
 }
 
 /// The rows that lack a required field; `None` when all have it.

@@ -1,5 +1,6 @@
 //! Raw batches become rows of tables: decoded, routed, and once more when a table had to grow for them.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::decode::Decoder;
@@ -7,9 +8,11 @@ use crate::error::{Error, Result};
 use crate::evolve::Plans;
 use crate::plan::Plan;
 use crate::registry::Lookup;
+use crate::reject::{self, split_large};
 use crate::route::{Routed, Routing, route};
 use crate::source::raw::RawBatch;
 use crate::topics::Format;
+use crate::upsert::Payloads;
 
 /// A batch whose tables still do not fit after having grown this often is left to the next session.
 const GROWTHS_MAX: usize = 64;
@@ -20,6 +23,10 @@ pub(crate) struct Rows<'a> {
     plan: Arc<Plan>,
     schemas: Option<Arc<Lookup>>,
     decoders: Vec<Decoder>,
+    /// By topic; for messages that must be made events first.
+    payloads: Vec<Option<Payloads>>,
+    /// Larger messages are not decoded.
+    bytes_max: usize,
 }
 
 impl<'a> Rows<'a> {
@@ -27,14 +34,31 @@ impl<'a> Rows<'a> {
         let plan = plans.current();
         let decoders = plan.topics.iter().map(|topic| Decoder::new(topic, schemas.as_ref()));
         let decoders = decoders.collect::<Result<_>>()?;
-        Ok(Self { plans, plan, schemas, decoders })
+        let payloads = plan.topics.iter().map(Payloads::new).collect();
+        Ok(Self { plans, plan, schemas, decoders, payloads, bytes_max: usize::MAX })
+    }
+
+    /// The same, with a limit on the bytes of a message.
+    pub(crate) fn with_limit(self, bytes_max: usize) -> Self {
+        Self { bytes_max, ..self }
     }
 
     /// The rows of a batch. Blocks while the registry is silent or a table grows.
     pub(crate) fn of(&mut self, raw: &RawBatch) -> Result<Routed> {
+        let Some((rest, rejects)) = split_large(raw, self.bytes_max) else { return self.route(raw) };
+        let mut routed = if rest.is_empty() { Routed::default() } else { self.route(&rest)? };
+        reject::add(&mut routed, &self.plan, raw, rejects).map_err(Error::Columns)?;
+        Ok(routed)
+    }
+
+    fn route(&mut self, raw: &RawBatch) -> Result<Routed> {
+        let flat = match &mut self.payloads[raw.topic] {
+            Some(payloads) => payloads.flat(raw).map_err(Error::Columns)?,
+            None => Cow::Borrowed(raw),
+        };
         for _ in 0..GROWTHS_MAX {
             self.follow()?;
-            let decoded = self.decoders[raw.topic].decode(raw)?;
+            let decoded = self.decoders[raw.topic].decode(&flat)?;
             match route(&self.plan, raw, decoded).map_err(Error::Columns)? {
                 Routing::Done(routed) => return Ok(routed),
                 Routing::Grow(wanted) => self.plans.grow(&self.plan, &wanted)?,

@@ -22,7 +22,7 @@ pub(crate) mod probe;
 pub(crate) mod raw;
 pub(crate) mod start;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, TryRecvError, TrySendError};
 use std::time::{Duration, Instant};
@@ -79,6 +79,8 @@ pub(crate) struct Source {
     outstanding: usize,
     blocked_since: Option<Instant>,
     paused: bool,
+    /// Topics that are not read for now.
+    paused_topics: BTreeSet<usize>,
     stopping: bool,
     owed: Option<Owed>,
     /// The topic of the last message: the library's handle and our number.
@@ -125,6 +127,7 @@ impl Source {
             outstanding: 0,
             blocked_since: None,
             paused: false,
+            paused_topics: BTreeSet::new(),
             stopping: false,
             owed: None,
             last_topic: None,
@@ -176,6 +179,7 @@ impl Source {
         match command {
             Command::Start(starts) => self.start(&starts).map_err(|source| self.group_error(source)),
             Command::Release(partitions) => self.release(&partitions),
+            Command::Pause { topic, pause } => self.pause_topic(topic, pause),
             Command::Committed(offsets) => {
                 self.outstanding = self.outstanding.saturating_sub(1);
                 self.show_offsets(&offsets);
@@ -218,11 +222,10 @@ impl Source {
             pause,
             "partitions"
         );
+        self.progress.set_memory_paused(pause && !self.stopping);
         (self.paused, self.blocked_since) = (pause, None);
-        let assigned = self.consumer.assignment().and_then(|partitions| {
-            if pause { self.consumer.pause(&partitions) } else { self.consumer.resume(&partitions) }
-        });
-        assigned.map_err(|source| self.group_error(source))
+        let read = self.partitions.keys().filter(|(topic, _)| !self.paused_topics.contains(topic));
+        self.pause_partitions(&read.copied().collect::<Vec<_>>(), pause)
     }
 
     fn poll(&mut self) -> Result<()> {
@@ -280,12 +283,12 @@ impl Source {
             return;
         };
         self.seal.batches += 1;
-        self.seal.messages += raw.len() as u64;
+        *self.seal.messages.entry(key.0).or_default() += raw.len() as u64;
         self.unflushed = self.unflushed.saturating_sub(raw.byte_count());
         let topic = &self.plan.topics[key.0].name;
         self.progress.add_consumed(topic, raw.len(), raw.byte_count());
-        if let Some(anchor) = raw.anchor() {
-            self.progress.set_read(topic, key.1, anchor.offset + 1);
+        if let Some(last) = raw.len().checked_sub(1) {
+            self.progress.set_read(topic, key.1, raw.offset(last) + 1, raw.timestamp(last));
         }
         let reservation = self.budget.reserve(raw.memory());
         self.waiting.push_back(Parcel { raw, reservation });
@@ -313,7 +316,7 @@ impl Source {
 
     fn seal(&mut self) {
         self.flush_all();
-        if self.seal.messages == 0 {
+        if self.seal.messages.is_empty() {
             return;
         }
         for (&(topic, number), partition) in &mut self.partitions {

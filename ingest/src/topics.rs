@@ -19,6 +19,7 @@ mod error;
 mod file;
 mod format;
 mod kind;
+mod upsert;
 
 #[cfg(test)]
 mod tests;
@@ -32,6 +33,8 @@ pub use error::{Error, Result};
 pub use format::{CsvFormat, Format, SchemaPolicy};
 pub use kind::Kind;
 pub(crate) use kind::map_of;
+pub(crate) use upsert::FLAT_OP;
+pub use upsert::{Changes, Upsert};
 
 /// Columns that every landed table has besides those of its events.
 pub const RESERVED_COLUMNS: [&str; 4] = ["_src_topic", "_src_partition", "_src_offset", "_ingested_at"];
@@ -82,6 +85,8 @@ pub struct Route {
     pub policy: SchemaPolicy,
     /// Hidden partitioning of the table.
     pub partition_by: Vec<PartitionBy>,
+    /// How events change rows of the table; `None` where each adds one.
+    pub upsert: Option<Upsert>,
 }
 
 /// One field of an event.

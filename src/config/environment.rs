@@ -20,7 +20,14 @@ const OTHERS: &[&str] = &[
     "SLUICE_REGISTRY_TOKEN",
 ];
 /// Keys that are not text in TOML.
-const NUMBERS: &[&str] = &["models.threads", "query.threads", "maintain.max_snapshots"];
+const NUMBERS: &[&str] = &[
+    "ingest.dead_letters.max_per_minute",
+    "ingest.dead_letters.min_messages",
+    "maintain.max_snapshots",
+    "models.threads",
+    "query.threads",
+];
+const FRACTIONS: &[&str] = &["ingest.dead_letters.max_share"];
 const FLAGS: &[&str] = &["lake.catalog_upgrade", "lake.rest.vended_credentials", "serve.allow_writes"];
 
 const OTHER_PREFIXES: &[&str] = &["SLUICE_TEST_", "SLUICE_VAR_"];
@@ -57,6 +64,11 @@ fn value_of(key: &str, text: String) -> Value {
         && let Ok(number) = text.parse::<i64>()
     {
         return Value::Integer(number);
+    }
+    if FRACTIONS.contains(&key)
+        && let Ok(number) = text.parse::<f64>()
+    {
+        return Value::Float(number);
     }
     if FLAGS.contains(&key)
         && let Ok(yes) = text.parse::<bool>()

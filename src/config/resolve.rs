@@ -39,6 +39,11 @@ impl Config {
         Self::from_parts(file::read(overrides.config.as_deref())?, std::env::vars(), overrides)
     }
 
+    /// The configuration as the file says now.
+    pub(crate) fn reloaded(&self) -> Result<Self, Failure> {
+        Self::load(&self.overrides)
+    }
+
     /// The same from given parts.
     pub(super) fn from_parts(
         mut table: Table,
@@ -57,6 +62,7 @@ impl Config {
         if overrides.brokers.is_some() {
             config.kafka.brokers.clone_from(&overrides.brokers);
         }
+        config.overrides.clone_from(overrides);
         Ok(config)
     }
 

@@ -38,6 +38,10 @@ fn a_duration_that_is_none_is_explained() {
 fn every_documented_key_is_a_field() {
     for key in super::file::KEYS {
         let value = match *key {
+            "ingest.dead_letters.max_share" => "0.5",
+            "ingest.dead_letters.min_messages" | "ingest.dead_letters.max_per_minute" => "3",
+            "ingest.dead_letters.pause" => "5s",
+            "ingest.max_message_bytes" => "64MiB",
             "ingest.commit_interval" | "models.every" | "maintain.every" | "maintain.orphans_every" => "5s",
             "maintain.max_snapshot_age" | "maintain.reader_grace" | "maintain.orphan_age" => "5h",
             "ingest.commit_bytes" | "ingest.memory" | "query.memory" => "64MiB",

@@ -20,7 +20,7 @@ use std::slice;
 use chrono::{DateTime, Utc};
 
 use super::landing::{self, Pointers};
-use super::{Commit, CommitOutcome, plan};
+use super::{Commit, CommitOutcome, Refused, plan};
 use crate::error::Result;
 use crate::lake::Lake;
 
@@ -30,6 +30,7 @@ pub(super) async fn land(
     lake: &Lake,
     commits: &[Commit],
     now: DateTime<Utc>,
+    refused: Refused,
 ) -> Result<CommitOutcome> {
     let bases = landing::load(pointers, commits).await?;
     let landed = landing::landed(commits, &bases, &[])?;
@@ -37,25 +38,25 @@ pub(super) async fn land(
         return Ok(CommitOutcome::AlreadyCommitted(bases));
     }
     for (commit, base) in commits.iter().zip(&bases).skip(landed) {
-        if let Err(refused) = plan::plan(commit, base).await? {
-            landing::delete_staged_files(lake, &commits[landed..]).await;
-            return Ok(refused);
+        if let Err(outcome) = plan::plan(commit, base).await? {
+            landing::delete_refused(lake, &commits[landed..], &outcome, refused).await;
+            return Ok(outcome);
         }
     }
     let mut states = bases;
     states.truncate(landed);
     for place in landed..commits.len() {
-        match landing::land(pointers, lake, slice::from_ref(&commits[place]), now).await? {
+        match landing::land(pointers, lake, slice::from_ref(&commits[place]), now, refused).await? {
             CommitOutcome::Committed(mut state) | CommitOutcome::AlreadyCommitted(mut state) => {
                 states.append(&mut state);
             }
-            refused => {
+            outcome => {
                 tracing::warn!(
                     changed = place, tables = commits.len(), table = %commits[place].table,
                     "tables before this one have the commit; it is refused here and after"
                 );
-                landing::delete_staged_files(lake, &commits[place + 1..]).await;
-                return Ok(refused);
+                landing::delete_refused(lake, &commits[place + 1..], &outcome, refused).await;
+                return Ok(outcome);
             }
         }
     }

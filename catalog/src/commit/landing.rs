@@ -18,7 +18,7 @@ use super::observe;
 use super::pace::{LIMIT, Pace};
 use super::plan::{self, Draft};
 use super::stage::{self, Staged};
-use super::{Commit, CommitOutcome, Operation};
+use super::{Commit, CommitOutcome, Operation, Refused};
 use crate::catalogs::{Change, Entry, State, Swap, SwapOutcome};
 use crate::error::{Error, Result};
 use crate::lake::Lake;
@@ -76,6 +76,7 @@ pub(super) async fn land(
     lake: &Lake,
     commits: &[Commit],
     now: DateTime<Utc>,
+    refused: Refused,
 ) -> Result<CommitOutcome> {
     let Some(first) = commits.first() else { return Ok(CommitOutcome::Committed(Vec::new())) };
     let mut pace = Pace::new(first.token);
@@ -105,7 +106,7 @@ pub(super) async fn land(
             Attempt::Ended(outcome) => return Ok(outcome),
             Attempt::Refused(outcome, landed) => {
                 if doubt.is_none() {
-                    delete_staged_files(lake, &commits[landed..]).await;
+                    delete_refused(lake, &commits[landed..], &outcome, refused).await;
                 }
                 return Ok(outcome);
             }
@@ -267,9 +268,19 @@ async fn delete_attempt(lake: &Lake, staged: &[Staged]) {
     }
 }
 
-/// A refused commit is over: its files will never be part of a table.
-pub(super) async fn delete_staged_files(lake: &Lake, commits: &[Commit]) {
+/// Deletes what no table will ever have of refused commits: all of it when they are over, else the files of those
+/// that must be computed again.
+pub(super) async fn delete_refused(
+    lake: &Lake,
+    commits: &[Commit],
+    outcome: &CommitOutcome,
+    refused: Refused,
+) {
+    let again = refused == Refused::MayComeAgain && matches!(outcome, CommitOutcome::Conflicted { .. });
     for commit in commits {
+        if again && !matches!(commit.operation, Operation::ChangeRows(_)) {
+            continue;
+        }
         let files = commit.files.iter().flat_map(|files| &files.files);
         let deletes = commit.operation.deletes().into_iter().flat_map(|deletes| deletes.files());
         let files = files.chain(deletes.map(|(_, file)| file));

@@ -145,6 +145,11 @@ impl StagedManifests {
 }
 
 impl Scope {
+    /// Those for which `test` says yes, given the file and its partition spec; see [`Scope::Matching`].
+    pub fn matching(test: impl Fn(&DataFile, i32) -> bool + Send + Sync + 'static) -> Self {
+        Self::Matching(Arc::new(test))
+    }
+
     /// Whether this new data file matters.
     pub(super) fn covers(&self, file: &DataFile, spec_id: i32) -> bool {
         match self {

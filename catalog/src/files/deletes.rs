@@ -115,7 +115,7 @@ impl DeleteIndex {
 }
 
 /// The one data file that a position delete file is about, where it says so.
-fn only_path(deletes: &DataFile) -> Option<String> {
+pub(super) fn only_path(deletes: &DataFile) -> Option<String> {
     let named = deletes.referenced_data_file().filter(|path| !path.is_empty());
     named.or_else(|| {
         let (lower, upper) = path_bounds(deletes);

@@ -5,8 +5,9 @@
 
 use std::sync::Arc;
 
-use iceberg::spec::DataFile;
+use iceberg::spec::{DataFile, Datum, PrimitiveLiteral};
 
+use super::deletes::only_path;
 use crate::error::{Error, Result};
 
 /// A data file of a snapshot; clones are cheap.
@@ -83,6 +84,18 @@ impl LiveFile {
         (&self.data_file, &self.deletes)
     }
 
+    /// Between which values the manifest says that a column of whole numbers lies, deleted rows included; `None` when
+    /// it does not say.
+    pub fn long_bounds(&self, field_id: i32) -> Option<(i64, i64)> {
+        let long = |bound: Option<&Datum>| match bound?.literal() {
+            PrimitiveLiteral::Long(value) => Some(*value),
+            PrimitiveLiteral::Int(value) => Some(i64::from(*value)),
+            _ => None,
+        };
+        let (lower, upper) = (self.data_file.lower_bounds(), self.data_file.upper_bounds());
+        Some((long(lower.get(&field_id))?, long(upper.get(&field_id))?))
+    }
+
     /// The file, when all of its rows are live.
     ///
     /// # Errors
@@ -96,6 +109,13 @@ impl LiveFile {
             fact: "rows of it are deleted by other files, which are not applied here".to_owned(),
             remedy: "read the table with SQL, or compact it first",
         })
+    }
+}
+
+impl DeleteFile {
+    /// The one data file that positions are deleted of; `None` when there may be several.
+    pub fn only_target(&self) -> Option<String> {
+        only_path(&self.data_file)
     }
 }
 

@@ -5,8 +5,8 @@
 //! ```
 //!
 //! A delete file covers the data files of one partition, or one data file when the table's property
-//! `write.delete.granularity` is `file`. One that covers a single data file says which, so readers open it for
-//! that file only and it goes when the data file goes.
+//! `write.delete.granularity` is `file` or the caller asks for it. One that covers a single data file says
+//! which, so readers open it for that file only and it goes when the data file goes.
 //!
 //! Positions are held in memory until the end (8 bytes each): deletes by position are for few rows of large
 //! files. Where many rows go, replacing the file is cheaper for every reader.
@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array, StringArray};
 use arrow::record_batch::RecordBatch;
+use futures::{StreamExt, stream};
 use iceberg::metadata_columns::{delete_file_path_field, delete_file_pos_field};
 use iceberg::spec::{DataFile, Schema};
 use parquet::basic::{Compression, ZstdLevel};
@@ -36,6 +37,8 @@ use crate::snapshot::TableSnapshot;
 const GRANULARITY: &str = "write.delete.granularity";
 /// Positions encoded at once.
 const ROWS_AT_ONCE: usize = 1 << 16;
+/// Files written at the same time.
+const FILES_AT_ONCE: usize = 8;
 
 /// Collects positions of deleted rows and writes them as delete files.
 ///
@@ -49,6 +52,8 @@ pub struct DeleteWriter {
     token: Uuid,
     /// Positions by data file path.
     positions: BTreeMap<String, (LiveFile, Vec<i64>)>,
+    /// Whether each data file gets a delete file of its own.
+    by_file: bool,
 }
 
 /// Delete files that are complete in the store but belong to no snapshot: commit them or abandon them.
@@ -65,7 +70,15 @@ pub struct StagedDeletes {
 impl DeleteWriter {
     /// A writer of deletes for live files of `table`.
     pub fn new(lake: &Lake, table: &TableSnapshot, token: Uuid) -> Self {
-        Self { lake: lake.clone(), table: table.clone(), token, positions: BTreeMap::new() }
+        let granularity = table.metadata().properties().get(GRANULARITY);
+        let by_file = granularity.is_some_and(|value| value == "file");
+        Self { lake: lake.clone(), table: table.clone(), token, positions: BTreeMap::new(), by_file }
+    }
+
+    /// Gives each data file a delete file of its own, whatever the table's property says: what such a file deletes can
+    /// be added to later, by a file that takes its place.
+    pub fn by_file(self) -> Self {
+        Self { by_file: true, ..self }
     }
 
     /// Deletes rows of a data file: `positions` count from 0, in any order; saying one twice is harmless.
@@ -102,8 +115,6 @@ impl DeleteWriter {
     /// Writes the delete files and waits until the store has acknowledged each. When it fails, the files
     /// written so far are deleted again.
     pub async fn finish(self) -> Result<StagedDeletes> {
-        let metadata = self.table.metadata();
-        let by_file = metadata.properties().get(GRANULARITY).is_some_and(|value| value == "file");
         let mut groups: Vec<Vec<(LiveFile, Vec<i64>)>> = Vec::new();
         let mut group_of = std::collections::HashMap::new();
         for (file, mut positions) in self.positions.into_values() {
@@ -111,22 +122,29 @@ impl DeleteWriter {
             positions.dedup();
             let key = (file.partition_spec_id, file.parts().0.partition().clone());
             let next = groups.len();
-            let index = if by_file { next } else { *group_of.entry(key).or_insert(next) };
+            let index = if self.by_file { next } else { *group_of.entry(key).or_insert(next) };
             match groups.get_mut(index) {
                 Some(group) => group.push((file, positions)),
                 None => groups.push(vec![(file, positions)]),
             }
         }
-        let mut staged =
-            StagedDeletes { files: Vec::new(), targets: Vec::new(), table_uuid: metadata.uuid() };
-        for (number, group) in groups.iter().enumerate() {
-            match write(&self.lake, &self.table, self.token, number, group).await {
+        let (lake, table, token) = (&self.lake, &self.table, self.token);
+        let writes =
+            groups.iter().enumerate().map(|(number, group)| write(lake, table, token, number, group));
+        let writes: Vec<_> = writes.collect();
+        let written: Vec<_> = stream::iter(writes).buffered(FILES_AT_ONCE).collect().await;
+        let table_uuid = self.table.metadata().uuid();
+        let mut staged = StagedDeletes { files: Vec::new(), targets: Vec::new(), table_uuid };
+        let mut failed = None;
+        for result in written {
+            match result {
                 Ok(file) => staged.files.push(file),
-                Err(error) => {
-                    staged.discard(&self.lake).await;
-                    return Err(error);
-                }
+                Err(error) => failed = failed.or(Some(error)),
             }
+        }
+        if let Some(error) = failed {
+            staged.discard(&self.lake).await;
+            return Err(error);
         }
         staged.targets = groups.into_iter().flatten().map(|(file, _)| file).collect();
         Ok(staged)

@@ -21,7 +21,7 @@ pub(crate) struct Bench {
     lander: Lander,
 }
 
-async fn bench(lake: Lake, topics: Vec<Topic>, limit: Option<DeadLetterLimit>) -> Bench {
+pub(crate) async fn bench(lake: Lake, topics: Vec<Topic>, limit: Option<DeadLetterLimit>) -> Bench {
     let mut settings = IngestSettings::new(KafkaSettings::new("none"), topics);
     settings.dead_letter_limit = limit;
     bench_of(lake, settings).await
@@ -84,9 +84,9 @@ impl Bench {
     }
 
     pub(crate) fn seal(&mut self, epoch: u64, batches: u64, ranges: &[(usize, i32, i64, i64)]) {
-        let mut seal = Seal { epoch, batches, messages: 0, ranges: BTreeMap::new() };
+        let mut seal = Seal { epoch, batches, messages: BTreeMap::new(), ranges: BTreeMap::new() };
         for &(topic, partition, start, end) in ranges {
-            seal.messages += (end - start) as u64;
+            *seal.messages.entry(topic).or_default() += (end - start) as u64;
             let range = OffsetRange { start, end, anchor: None };
             seal.ranges.entry(topic).or_default().insert(partition, range);
         }
@@ -121,8 +121,8 @@ impl Bench {
 }
 
 pub(crate) const VIEW: &str = r#"{"event_id":"v","event_type":"view"}"#;
-const SALE: &str = r#"{"event_id":"s","event_type":"transaction","price":1}"#;
-const BAD: &str = "{";
+pub(crate) const SALE: &str = r#"{"event_id":"s","event_type":"transaction","price":1}"#;
+pub(crate) const BAD: &str = "{";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn all_tables_move_on_together_even_those_without_rows() {
@@ -228,7 +228,7 @@ async fn several_topics_commit_at_once_and_share_the_dead_letters() {
 #[tokio::test(flavor = "multi_thread")]
 async fn too_many_dead_letters_stop_before_anything_lands() {
     let dir = tempfile::tempdir().unwrap();
-    let limit = Some(DeadLetterLimit { messages: 1, share: 0.5 });
+    let limit = Some(DeadLetterLimit { messages: 1, share: 0.5, ..DeadLetterLimit::default() });
     let mut bench = bench(fixtures::lake(dir.path()).await, vec![fixtures::events()], limit).await;
     bench.assign(0, 0).await;
     bench.write(1, (0, 0), 0, &[BAD, BAD, VIEW]).await;

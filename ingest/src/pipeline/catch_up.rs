@@ -16,7 +16,7 @@ use std::time::Duration;
 use sluice_catalog::Lake;
 use tokio_util::sync::CancellationToken;
 
-use super::{IngestSettings, Report, run};
+use super::{IngestSettings, Limits, Report, run_limited};
 use crate::error::{Error, Result};
 use crate::plan::Plan;
 use crate::progress::Progress;
@@ -34,7 +34,7 @@ type Targets = BTreeMap<(usize, i32), i64>;
 /// when `stop` is cancelled. Partitions that other workers of the group read are waited for.
 ///
 /// # Errors
-/// As [`run`].
+/// As [`run`](super::run); and [`Error::TooManyDeadLetters`] when a topic paused for that: the others have landed.
 pub async fn catch_up(
     lake: Lake,
     settings: IngestSettings,
@@ -43,23 +43,27 @@ pub async fn catch_up(
 ) -> Result<Report> {
     let plan = Arc::new(Plan::new(&settings.topics, settings.dead_letters.clone())?);
     let targets = targets(Arc::clone(&plan), settings.clone()).await?;
+    let limits = Limits::new(settings.dead_letter_limit, Arc::clone(&progress)).for_good();
+    let limits = Arc::new(limits);
     loop {
         let (enough, ended) = (stop.child_token(), CancellationToken::new());
         let landing = async {
-            let report = run(lake.clone(), settings.clone(), Arc::clone(&progress), enough.clone()).await;
+            let (progress, limits) = (Arc::clone(&progress), Arc::clone(&limits));
+            let report = run_limited(lake.clone(), settings.clone(), progress, enough.clone(), limits).await;
             ended.cancel();
             report
         };
         let watch = async {
             tokio::select! {
-                () = caught_up(&lake, &plan, &targets, &progress) => enough.cancel(),
+                () = caught_up(&lake, &plan, (&targets, &limits), &progress) => enough.cancel(),
                 () = ended.cancelled() => {}
             }
         };
         let (report, ()) = tokio::join!(landing, watch);
         let report = report?;
-        if stop.is_cancelled() || missing(&lake, &plan, &targets).await?.is_empty() {
-            return Ok(report);
+        let left = without(&targets, &plan, &limits);
+        if stop.is_cancelled() || missing(&lake, &plan, &left).await?.is_empty() {
+            return limits.flood().map_or(Ok(report), Err);
         }
         tracing::info!("another writer was faster; landing what the tables still lack");
     }
@@ -84,8 +88,16 @@ async fn targets(plan: Arc<Plan>, settings: IngestSettings) -> Result<Targets> {
     asked.map_err(|_| Error::Broken { part: "the question how much there is to land" })?
 }
 
+/// The targets without those of topics that are not read any more.
+fn without(targets: &Targets, plan: &Plan, limits: &Limits) -> Targets {
+    let given_up = limits.given_up();
+    let mut left = targets.clone();
+    left.retain(|(topic, _), _| !given_up.contains(&plan.topics[*topic].name));
+    left
+}
+
 /// Returns when every target is read by this process or landed by another.
-async fn caught_up(lake: &Lake, plan: &Plan, targets: &Targets, progress: &Progress) {
+async fn caught_up(lake: &Lake, plan: &Plan, (targets, limits): (&Targets, &Limits), progress: &Progress) {
     let mut since_tables = Duration::ZERO;
     loop {
         let read = progress.partitions();
@@ -93,8 +105,8 @@ async fn caught_up(lake: &Lake, plan: &Plan, targets: &Targets, progress: &Progr
             let known = read.get(&(plan.topics[topic].name.clone(), partition));
             known.and_then(|known| known.read).is_some_and(|next| next >= target)
         };
-        let unread: Targets =
-            targets.iter().filter(|entry| !is_read(*entry)).map(|(key, target)| (*key, *target)).collect();
+        let mut unread = without(targets, plan, limits);
+        unread.retain(|key, target| !is_read((key, target)));
         if unread.is_empty() {
             return;
         }

@@ -8,10 +8,11 @@
 //! This task never decodes and never polls. Whatever ends the session, uncommitted files are given up, the
 //! threads end because their channels close, and a commit under way is awaited first.
 
+use std::collections::BTreeSet;
 use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sluice_catalog::TableSnapshot;
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
@@ -23,11 +24,14 @@ use crate::budget::Budget;
 use crate::error::{Error, Result};
 use crate::evolve::Plans;
 use crate::land::{Landed, Lander, Landing, Outcome};
+use crate::progress::Progress;
 use crate::registry::Lookup;
 use crate::rows::Rows;
 use crate::source::start::{self, Start};
 use crate::source::{Command, Event, Parcel, Ports, Source};
 
+/// How often Kafka is asked how much waits in topics that pause.
+const LOOK: Duration = Duration::from_secs(5);
 /// How long a session waits for its threads to leave the group.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -44,6 +48,7 @@ pub(crate) enum End {
 enum Done {
     Planned(Result<Vec<Start>>),
     Committed(Outcome),
+    Looked,
 }
 
 struct Session<'a> {
@@ -53,6 +58,10 @@ struct Session<'a> {
     jobs: JoinSet<Done>,
     /// Partitions to give back as soon as everything sealed is committed.
     release: Vec<Vec<(usize, i32)>>,
+    /// Topics that are not read for now.
+    paused: BTreeSet<usize>,
+    /// Whether Kafka is being asked how much of them waits.
+    looking: bool,
     drained: bool,
 }
 
@@ -81,8 +90,9 @@ pub(crate) async fn run(shared: &Shared, budget: Arc<Budget>, stop: &Cancellatio
     for _ in 0..threads {
         let (plans, raw, out) = (Arc::clone(&plans), Arc::clone(&raw_out), landings_in.clone());
         let (events, schemas) = (events_in.clone(), shared.schemas.clone());
+        let (progress, bytes_max) = (Arc::clone(&shared.progress), settings.max_message_bytes);
         let work = move || {
-            if let Err(error) = decode(&plans, schemas, &raw, &out) {
+            if let Err(error) = decode((&plans, schemas, bytes_max), &progress, &raw, &out) {
                 let _ = events.send(Event::Failed(error));
             }
         };
@@ -91,11 +101,22 @@ pub(crate) async fn run(shared: &Shared, budget: Arc<Budget>, stop: &Cancellatio
     drop((events_in, landings_in, raw_out));
     let context = (shared.cluster.clone(), snapshots);
     let lander =
-        Lander::new(shared.lake.clone(), plan, settings, Arc::clone(&shared.progress), budget, context);
-    let mut session =
-        Session { shared, lander, commands, jobs: JoinSet::new(), release: Vec::new(), drained: false };
+        Lander::new(shared.lake.clone(), plan, settings, Arc::clone(&shared.progress), budget, context)
+            .with_limits(Arc::clone(&shared.limits));
+    let mut session = Session {
+        shared,
+        lander,
+        commands,
+        jobs: JoinSet::new(),
+        release: Vec::new(),
+        paused: BTreeSet::new(),
+        looking: false,
+        drained: false,
+    };
+    session.pause_topics();
     let end = session.work(events, landings, stop).await;
     session.close(handles).await;
+    shared.progress.stop_reading();
     end
 }
 
@@ -122,10 +143,13 @@ impl Session<'_> {
                     if let Some(end) = self.done(done)? { return Ok(end) }
                 }
                 Some(landing) = landings.recv() => self.lander.write(landing).await?,
+                () = until(self.shared.limits.next_end()) => {}
+                () = tokio::time::sleep(LOOK), if !self.paused.is_empty() && !self.looking => self.look(),
             }
             if let Some(commit) = self.lander.next_commit()? {
                 self.jobs.spawn(async move { Done::Committed(commit.await) });
             }
+            self.pause_topics();
             if self.lander.is_idle() {
                 for partitions in std::mem::take(&mut self.release) {
                     self.tell(Command::Release(partitions));
@@ -166,12 +190,45 @@ impl Session<'_> {
                 self.lander.assign(&starts);
                 self.tell(Command::Start(starts));
             }
+            Done::Looked => self.looking = false,
             Done::Committed(outcome) => match self.lander.committed(outcome)? {
                 Landed::Done(offsets) => self.tell(Command::Committed(offsets)),
                 Landed::Fenced(reason) => return Ok(Some(End::Fenced(reason))),
             },
         }
         Ok(None)
+    }
+
+    /// Tells the polling thread which topics pause by now.
+    fn pause_topics(&mut self) {
+        let names = self.shared.limits.paused(Instant::now());
+        let paused = names.iter().filter_map(|name| self.shared.plan.topic_index(name)).collect();
+        let before = std::mem::replace(&mut self.paused, paused);
+        for &topic in self.paused.symmetric_difference(&before) {
+            self.tell(Command::Pause { topic, pause: self.paused.contains(&topic) });
+        }
+    }
+
+    /// Asks Kafka how much waits in topics that pause: a consumer learns it only while it reads.
+    fn look(&mut self) {
+        self.looking = true;
+        let (probe, progress) = (Arc::clone(&self.shared.probe), Arc::clone(&self.shared.progress));
+        let names: BTreeSet<_> =
+            self.paused.iter().map(|topic| self.shared.plan.topics[*topic].name.clone()).collect();
+        let ask = move || {
+            let partitions = progress.partitions().into_keys().filter(|(topic, _)| names.contains(topic));
+            for (topic, partition) in partitions {
+                match probe.watermarks(&topic, partition) {
+                    Ok((_, end)) => progress.set_end(&topic, partition, end),
+                    Err(error) => tracing::debug!(%error, "how much waits in a topic that pauses"),
+                }
+            }
+        };
+        self.jobs.spawn(async move {
+            // A panic leaves the figures as they are.
+            let _ = tokio::task::spawn_blocking(ask).await;
+            Done::Looked
+        });
     }
 
     fn tell(&self, command: Command) {
@@ -201,6 +258,14 @@ impl Session<'_> {
     }
 }
 
+/// Waits until that time; for ever when there is none.
+async fn until(time: Option<Instant>) {
+    match time {
+        Some(time) => tokio::time::sleep_until(time.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
 /// Starts a thread that reports when it panics.
 fn spawn(
     name: &'static str,
@@ -224,16 +289,18 @@ fn spawn(
 
 /// A decode thread: raw batches in, rows of tables out, until either end is closed.
 fn decode(
-    plans: &Plans,
-    schemas: Option<Arc<Lookup>>,
+    (plans, schemas, bytes_max): (&Plans, Option<Arc<Lookup>>, usize),
+    progress: &Progress,
     raw: &Mutex<Receiver<Parcel>>,
     out: &mpsc::Sender<Landing>,
 ) -> Result<()> {
-    let mut rows = Rows::new(plans, schemas)?;
+    let mut rows = Rows::new(plans, schemas)?.with_limit(bytes_max);
     loop {
         let next = raw.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(Parcel { raw, mut reservation }) = next else { return Ok(()) };
+        let began = Instant::now();
         let routed = rows.of(&raw)?;
+        progress.add_batch(began.elapsed().as_secs_f64());
         reservation.resize(routed.tables.iter().map(|(_, batch)| batch.get_array_memory_size()).sum());
         let (topic, partition, epoch) = (raw.topic, raw.partition, raw.epoch);
         let first_offset = raw.first_offset().unwrap_or_default();

@@ -15,6 +15,7 @@ use rdkafka::statistics::Statistics;
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Offset, TopicPartitionList};
 
+use crate::pipeline::now_micros;
 use crate::progress::Progress;
 
 /// A topic's name and a partition.
@@ -73,6 +74,7 @@ impl ClientContext for Context {
                 }
             }
         }
+        self.progress.tell_partitions(now_micros() / 1000);
     }
 }
 

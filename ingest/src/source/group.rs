@@ -49,13 +49,41 @@ impl Source {
             offsets.push((name, start.partition, Offset::Offset(start.offset)));
             let partition = Partition::new(start.topic, start.partition, start.offset);
             self.partitions.insert((start.topic, start.partition), partition);
-            self.progress.set_committed(name, start.partition, start.offset);
-            self.progress.set_read(name, start.partition, start.offset);
+            self.progress.set_start(name, start.partition, start.offset);
         }
         let offsets = list(offsets)?;
         self.owed = None;
         take(&self.consumer, &offsets)?;
-        if self.paused && offsets.count() > 0 { self.consumer.pause(&offsets) } else { Ok(()) }
+        let paused = starts.iter().filter(|start| self.paused || self.paused_topics.contains(&start.topic));
+        let paused = paused.map(|start| self.named((start.topic, start.partition))).collect::<Vec<_>>();
+        if paused.is_empty() {
+            return Ok(());
+        }
+        self.consumer
+            .pause(&list(paused.iter().map(|(topic, number)| (topic.as_str(), *number, Offset::Invalid)))?)
+    }
+
+    /// Reads no more of a topic, or reads it again from where it stopped.
+    pub(super) fn pause_topic(&mut self, topic: usize, pause: bool) -> Result<()> {
+        let changed =
+            if pause { self.paused_topics.insert(topic) } else { self.paused_topics.remove(&topic) };
+        if !changed || self.paused {
+            return Ok(());
+        }
+        let own = self.partitions.keys().filter(|(of, _)| *of == topic).copied().collect::<Vec<_>>();
+        self.pause_partitions(&own, pause)
+    }
+
+    /// Tells the client library which partitions it is to read.
+    pub(super) fn pause_partitions(&self, partitions: &[(usize, i32)], pause: bool) -> Result<()> {
+        if partitions.is_empty() {
+            return Ok(());
+        }
+        let named: Vec<Named> = partitions.iter().map(|key| self.named(*key)).collect();
+        let named = named.iter().map(|(topic, number)| (topic.as_str(), *number, Offset::Invalid));
+        let told = list(named)
+            .and_then(|list| if pause { self.consumer.pause(&list) } else { self.consumer.resume(&list) });
+        told.map_err(|source| self.group_error(source))
     }
 
     /// Answers the last revocation: these partitions are no longer this worker's.

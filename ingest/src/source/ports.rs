@@ -20,6 +20,8 @@ pub(crate) enum Command {
     Release(Vec<(usize, i32)>),
     /// An epoch is committed: the next may be sealed; the group learns the offsets for its lag display.
     Committed(Vec<(usize, i32, i64)>),
+    /// Read no more of a topic, or read it again.
+    Pause { topic: usize, pause: bool },
     /// Read no more; seal what there is.
     Stop,
 }
@@ -45,7 +47,8 @@ pub(crate) struct Seal {
     pub(crate) epoch: u64,
     /// Raw batches that belong to it.
     pub(crate) batches: u64,
-    pub(crate) messages: u64,
+    /// By topic number.
+    pub(crate) messages: BTreeMap<usize, u64>,
     /// Ranges by topic number and partition.
     pub(crate) ranges: BTreeMap<usize, BTreeMap<i32, OffsetRange>>,
 }

@@ -10,7 +10,7 @@ pub(crate) const ROWS_MAX: usize = 8192;
 pub(crate) const BYTES_MAX: usize = 2 << 20;
 
 /// Messages in the order of their offsets.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct RawBatch {
     /// Index of the topic in the plan.
     pub(crate) topic: usize,

@@ -39,11 +39,12 @@ pub(super) fn topics(topics: &Topics) -> Result<(), Problem> {
             }
             let equal = same.columns == route.columns
                 && same.partition_by == route.partition_by
-                && same.policy == route.policy;
+                && same.policy == route.policy
+                && same.upsert == route.upsert;
             if !equal {
                 return Err(fault(format!(
-                    "topics `{other}` and `{}` both land in `{}`, with different columns, schema policy or \
-                     partitioning\n  \
+                    "topics `{other}` and `{}` both land in `{}`, with different columns, schema policy, \
+                     partitioning or key\n  \
                      make them equal, or choose another table",
                     topic.name, route.table
                 )));
@@ -68,6 +69,7 @@ fn topic(topic: &Topic) -> Result<(), String> {
         return Err(format!("topic `{name}` has replication {}\n  give it at least 1", topic.replication));
     }
     fields_of_format(topic)?;
+    super::upsert::check_topic(topic)?;
     let mut taken: Vec<&str> = Vec::new();
     let mut rest: Option<&TableName> = None;
     for route in &topic.routes {
@@ -143,6 +145,7 @@ pub(super) fn route(route: &Route) -> Result<(), String> {
             "the route to `{table}` chooses by event type and has no such column\n  add `event_type: string`"
         ));
     }
+    super::upsert::check(route)?;
     for field in &route.partition_by {
         let Some(column) = route.columns.iter().find(|column| column.name == field.column) else {
             return Err(format!(

@@ -13,7 +13,7 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use sluice_catalog::{PartitionBy, TableName, Transform};
 
 use super::error::{Error, Place, Result};
-use super::{Column, Format, Kind, Required, Route, SchemaPolicy, Topic, Topics, check};
+use super::{Changes, Column, Format, Kind, Required, Route, SchemaPolicy, Topic, Topics, Upsert, check};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -71,6 +71,17 @@ struct RouteShape {
     required_for: BTreeMap<String, Vec<String>>,
     #[serde(default)]
     partition_by: Vec<Parsed<PartitionField>>,
+    key: Option<Vec<String>>,
+    changes: Option<ChangesShape>,
+    order_by: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum ChangesShape {
+    Upsert,
+    Op,
+    Debezium,
 }
 
 /// A configuration value: Kafka takes them all as text, people write numbers and booleans.
@@ -162,16 +173,43 @@ impl TryFrom<RouteShape> for ParsedRoute {
             let required = requirement(name, &shape.required, &shape.required_for);
             Column { name: name.clone(), kind: kind.clone(), required }
         });
+        let upsert = upsert(shape.key, shape.changes, shape.order_by)?;
+        let mut columns: Vec<Column> = columns.collect();
+        for column in &mut columns {
+            if upsert.as_ref().is_some_and(|upsert| upsert.key.contains(&column.name)) {
+                column.required = Required::Always; // A row without its key cannot be found again.
+            }
+        }
         let route = Route {
             table: shape.table.0,
             policy: shape.schema,
-            columns: columns.collect(),
+            columns,
+            upsert,
             partition_by: shape.partition_by.into_iter().map(|field| field.0.0).collect(),
             event_types: shape.event_types,
         };
         check::route(&route)?;
         Ok(Self(route))
     }
+}
+
+fn upsert(
+    key: Option<Vec<String>>,
+    changes: Option<ChangesShape>,
+    order_by: Option<String>,
+) -> Result<Option<Upsert>, String> {
+    let Some(key) = key else {
+        return match (changes, order_by) {
+            (None, None) => Ok(None),
+            _ => Err("`changes` and `order_by` say how rows of a key change\n  add `key`".to_owned()),
+        };
+    };
+    let changes = match changes {
+        None | Some(ChangesShape::Upsert) => Changes::Upsert,
+        Some(ChangesShape::Op) => Changes::Op,
+        Some(ChangesShape::Debezium) => Changes::Debezium,
+    };
+    Ok(Some(Upsert { key, changes, order_by }))
 }
 
 fn requirement(column: &str, always: &[String], by_type: &BTreeMap<String, Vec<String>>) -> Required {

@@ -62,10 +62,22 @@ pub(crate) async fn upkeep(handle: PrometheusHandle, stop: CancellationToken) {
 }
 
 pub(crate) async fn show(State(site): State<Site>) -> Response {
+    if let Some(bytes) = resident_bytes() {
+        metrics::gauge!("process_resident_memory_bytes").set(bytes as f64);
+    }
     ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], site.metrics.render()).into_response()
 }
 
+/// Memory that the process holds; `None` where the system does not tell.
+fn resident_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
+}
+
 fn describe() {
+    describe_ingest();
+    describe_gauge!("process_resident_memory_bytes", "Memory that the process holds.");
     describe_gauge!("sluice_build_info", "Always 1; its label `version` says what runs.");
     describe_counter!("sluice_flight_requests_total", "Flight SQL calls by method and gRPC code.");
     describe_counter!("sluice_flight_sent_bytes_total", "Bytes of Arrow data sent to clients.");
@@ -103,5 +115,35 @@ fn describe() {
     describe_gauge!("sluice_table_files", "Live data files after the last maintenance.");
     describe_gauge!("sluice_table_bytes", "Bytes of the live data files after the last maintenance.");
     describe_gauge!("sluice_table_snapshots", "Snapshots after the last maintenance.");
+    // A counter that is not there cannot be watched.
+    for counter in ["sluice_commit_lost_races_total", "sluice_commit_unknown_total"] {
+        metrics::counter!(counter).increment(0);
+    }
     metrics::gauge!("sluice_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+}
+
+fn describe_ingest() {
+    describe_counter!("sluice_ingest_consumed_messages_total", "Messages taken from Kafka, by topic.");
+    describe_counter!("sluice_ingest_consumed_bytes_total", "Bytes of their keys and payloads, by topic.");
+    describe_counter!("sluice_ingest_landed_rows_total", "Rows committed, by table.");
+    describe_counter!("sluice_ingest_landed_bytes_total", "Bytes of the files committed, by table.");
+    describe_counter!("sluice_ingest_dead_letters_total", "Dead letters committed, by topic and cause.");
+    describe_counter!("sluice_ingest_commits_total", "Commits of ingest.");
+    describe_histogram!("sluice_ingest_commit_seconds", "Time from the last row of a commit to its end.");
+    describe_histogram!("sluice_ingest_batch_seconds", "Time to decode and route a batch of messages.");
+    describe_counter!("sluice_ingest_restarts_total", "Times that reading began anew from the tables.");
+    describe_gauge!("sluice_ingest_lag_messages", "Messages that are not committed, by partition.");
+    describe_gauge!("sluice_ingest_lag_seconds", "Age of the oldest message that is not committed.");
+    describe_gauge!("sluice_ingest_committed_offset", "The next offset after the last commit.");
+    describe_gauge!(
+        "sluice_ingest_committed_timestamp_seconds",
+        "Kafka's time of the last message committed."
+    );
+    describe_gauge!("sluice_ingest_table_committed_timestamp_seconds", "When a table last got rows.");
+    describe_gauge!("sluice_ingest_buffered_bytes", "Memory of messages, batches and open files.");
+    describe_gauge!("sluice_ingest_buffered_peak_bytes", "The most that was ever buffered.");
+    describe_gauge!("sluice_ingest_memory_budget_bytes", "The most that may be buffered.");
+    describe_gauge!("sluice_ingest_topic_paused", "1 while a topic is not read, by reason.");
+    describe_gauge!("sluice_ingest_memory_paused", "1 while nothing is read for want of memory.");
+    describe_counter!("sluice_ingest_pauses_total", "Pauses, by reason.");
 }

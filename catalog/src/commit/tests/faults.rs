@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use super::super::landing::{self, Pointers};
 use super::*;
 use crate::catalogs::{Swap, SwapOutcome};
+use crate::commit::Refused;
 use crate::error::{Error, Result};
 use crate::fixture::at;
 use crate::lake::Lake;
@@ -43,7 +44,7 @@ impl<'a> Faulty<'a> {
     }
 
     pub(super) async fn commit(&self, commits: &[Commit]) -> Result<CommitOutcome> {
-        landing::land(self, self.lake, commits, at(0)).await
+        landing::land(self, self.lake, commits, at(0), Refused::Over).await
     }
 
     fn no_answer(&self) -> Error {

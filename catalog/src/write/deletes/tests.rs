@@ -32,11 +32,16 @@ async fn positions_outside_the_file_are_refused() {
 
 #[tokio::test]
 async fn files_are_one_for_a_partition_or_one_for_a_data_file() {
-    for (granularity, expected) in [("partition", 1), ("file", 3)] {
+    for (granularity, by_file, expected) in
+        [("partition", false, 1), ("file", false, 3), ("partition", true, 3)]
+    {
         let fixture = lake().await;
         let table = orders(&fixture.lake, "orders", vec![], &[(GRANULARITY, granularity)]).await;
         let files = live(&fixture.lake, &table, 1..4).await;
         let mut writer = DeleteWriter::new(&fixture.lake, &table, token(5));
+        if by_file {
+            writer = writer.by_file();
+        }
         for file in &files {
             writer.delete(file, [3, 1]).unwrap();
         }
