@@ -229,7 +229,8 @@ fn a_message_that_unpacks_beyond_reason_is_a_dead_letter() {
         fields.join(",")
     );
     let nulls = |count: usize| {
-        let mut body = vec![(count * 2) as u8 | 0x80, (count * 2 >> 7) as u8 | 0x80, (count * 2 >> 14) as u8];
+        let mut body =
+            vec![(count * 2) as u8 | 0x80, ((count * 2) >> 7) as u8 | 0x80, ((count * 2) >> 14) as u8];
         body.extend(vec![0; count + 1]);
         framed(&body)
     };
