@@ -43,7 +43,10 @@ const ATTEMPTS: usize = 8;
 pub async fn replay(lake: &Lake, settings: &ReplaySettings) -> Result<ReplayReport> {
     let (mut topics, others): (Vec<_>, Vec<_>) = settings.topics.iter().cloned().partition(can_replay);
     for topic in &others {
-        tracing::warn!(topic = topic.name, "its letters stay: a letter does not tell which table they belong to");
+        tracing::warn!(
+            topic = topic.name,
+            "its letters stay: a letter does not tell which table they belong to"
+        );
     }
     if topics.iter().all(|topic| topic.routes.is_empty()) && !others.is_empty() {
         return Ok(ReplayReport { dry_run: settings.dry_run, ..ReplayReport::default() });

@@ -26,7 +26,7 @@ pub(super) fn wanted_fields(routes: &[&RoutePlan], reads: &[String]) -> SchemaRe
         }
     }
     let said_by = routes.iter().filter_map(|route| route.upsert.as_ref()).flat_map(|it| it.changes.fields());
-    for name in said_by.map(|name| *name).chain(reads.iter().map(String::as_str)) {
+    for name in said_by.copied().chain(reads.iter().map(String::as_str)) {
         if !fields.iter().any(|field| field.name() == name) {
             fields.push(Field::new(name, DataType::Utf8, true));
         }

@@ -143,7 +143,7 @@ enum Turn {
     Read(usize, i64),
     Commit(usize),
     /// The tables land one after the other, and the worker dies behind so many.
-    InTurn(usize, usize),
+    CommitAndDie(usize, usize),
 }
 
 fn turn() -> impl Strategy<Value = Turn> {
@@ -151,7 +151,7 @@ fn turn() -> impl Strategy<Value = Turn> {
         2 => (0..3_usize, 0..20_i64).prop_map(|(worker, back)| Turn::Assign(worker, back)),
         4 => (0..3_usize, 1..9_i64).prop_map(|(worker, count)| Turn::Read(worker, count)),
         2 => (0..3_usize).prop_map(Turn::Commit),
-        3 => (0..3_usize, 0..3_usize).prop_map(|(worker, landed)| Turn::InTurn(worker, landed)),
+        3 => (0..3_usize, 0..3_usize).prop_map(|(worker, landed)| Turn::CommitAndDie(worker, landed)),
     ]
 }
 
@@ -212,7 +212,7 @@ proptest! {
                 Turn::Commit(w) => {
                     workers[w] = workers[w].take().and_then(|it| commit_named(&mut tables, &it, None));
                 }
-                Turn::InTurn(w, landed) => {
+                Turn::CommitAndDie(w, landed) => {
                     let ended = workers[w].take().and_then(|it| commit_named(&mut tables, &it, Some(landed)));
                     workers[w] = ended.filter(|_| landed == 2); // Behind both: only fences end it.
                 }
