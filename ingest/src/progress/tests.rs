@@ -31,6 +31,8 @@ fn the_lag_in_seconds_is_the_age_of_what_waits_longest() {
     progress.set_committed("t", 0, 30);
     assert_eq!((of(&progress).lag(), of(&progress).lag_seconds(99_000)), (0, 0.0), "nothing waits");
     progress.set_end("t", 0, 31);
+    progress.set_end("t", 0, 30);
+    assert_eq!(of(&progress).lag(), 1, "an end that was asked for earlier takes nothing back");
     progress.set_read("t", 0, 31, Some(98_000));
     assert_eq!(of(&progress).lag_seconds(99_000), 1.0, "a message after a long silence is not late");
     progress.forget("t", 0);
