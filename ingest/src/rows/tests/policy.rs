@@ -153,16 +153,16 @@ impl Leaf {
             DataType::Int32 => self.is_whole(column.as_primitive::<Int32Type>().value(row).into(), number),
             DataType::Int64 => self.is_whole(column.as_primitive::<Int64Type>().value(row), number),
             DataType::Float32 => {
-                f64::from(column.as_primitive::<Float32Type>().value(row)) == number && self.is_exact(number)
+                self.is_float(column.as_primitive::<Float32Type>().value(row).into(), number)
             }
-            DataType::Float64 => {
-                column.as_primitive::<Float64Type>().value(row) == number && self.is_exact(number)
-            }
+            DataType::Float64 => self.is_float(column.as_primitive::<Float64Type>().value(row), number),
             DataType::Decimal128(_, 2) => {
                 let cents = column.as_primitive::<Decimal128Type>().value(row);
                 match self {
                     Self::Cents(own) => cents == i128::from(*own),
                     Self::Whole(whole) => cents == i128::from(*whole) * 100,
+                    // As with doubles: the decimal that reads back as the same number, 0.10 for a float of 0.1.
+                    Self::Float(number) => (cents as f64 / 100.0) as f32 == *number,
                     _ => cents as f64 / 100.0 == number,
                 }
             }
@@ -177,11 +177,12 @@ impl Leaf {
         }
     }
 
-    /// Whether a double is the same number.
-    fn is_exact(&self, number: f64) -> bool {
+    /// Whether a column's float is the same number; of a decimal, the float that reads back as it.
+    fn is_float(&self, held: f64, number: f64) -> bool {
         match self {
-            Self::Whole(whole) => number as i128 == i128::from(*whole),
-            _ => true,
+            Self::Whole(whole) => held.fract() == 0.0 && held as i128 == i128::from(*whole),
+            Self::Cents(cents) => (held * 100.0).round() as i64 == *cents,
+            _ => held == number,
         }
     }
 }
@@ -203,6 +204,10 @@ fn find(batch: &RecordBatch, row: usize, path: &[&str]) -> Option<(ArrayRef, usi
         };
     }
     column.is_valid(row).then_some((column, row))
+}
+
+fn is_nested(batch: &RecordBatch, name: &str) -> bool {
+    batch.column_by_name(name).is_some_and(|column| column.data_type().is_nested())
 }
 
 /// Whether `new` has all that `old` has, in the same places and in types that hold the same values.
@@ -261,6 +266,8 @@ async fn land(policy: SchemaPolicy, messages: &[Message]) {
                 Some((column, row)) => {
                     assert!(leaf.is_in(&column, row), "{path:?}: {leaf:?} became {column:?}")
                 }
+                // Text is read as JSON where a column is nested.
+                None if *leaf == Leaf::Text("null") && is_nested(batch, path[0]) => {}
                 None => assert!(
                     rest.as_ref().is_some_and(|rest| rest.get(path[0]).is_some()),
                     "{policy}: {leaf:?} at {path:?} is nowhere"
