@@ -15,6 +15,7 @@ use futures::TryStreamExt;
 use serde_json::json;
 use sluice_ingest::IngestSettings;
 use sluice_ingest::dead_letters::{self, Place, ReplayReport, ReplaySettings, Selection};
+use sluice_sql::Engine;
 
 use crate::config::Config;
 use crate::failure::Failure;
@@ -217,6 +218,13 @@ fn condition(selection: &Selection) -> String {
     text
 }
 
+/// An engine over a lake with dead letters; `None` where nothing ever landed, so that there is no table of them.
+async fn engine(config: &Config) -> Result<Option<Engine>, Failure> {
+    let lake = parts::lake(config).await?;
+    let is_there = lake.find(&TABLE.parse()?).await?.is_some();
+    if is_there { parts::engine_over(lake, config).map(Some) } else { Ok(None) }
+}
+
 async fn list(
     config: &Config,
     selection: &Selection,
@@ -236,7 +244,13 @@ async fn list(
              from {TABLE} where {condition} order by _ingested_at desc, 1 limit {limit}"
         ),
     };
-    let session = parts::engine(config).await?.session();
+    let Some(engine) = engine(config).await? else {
+        if !json {
+            println!("no dead letters: nothing has landed in this lake yet");
+        }
+        return Ok(ExitCode::SUCCESS);
+    };
+    let session = engine.session();
     let statement = session.prepare(&text).await?;
     let rows = session.execute(&statement, Vec::new()).await?;
     output::print(statement.schema(), rows, Format::of(json, false)).await?;
@@ -251,12 +265,14 @@ async fn show(config: &Config, place: &Place, how: (usize, bool), json: bool) ->
         place.partition,
         place.offset
     );
-    let session = parts::engine(config).await?.session();
-    let statement = session.prepare(&text).await?;
-    let mut rows = session.execute(&statement, Vec::new()).await?;
     let mut found = None;
-    while let Some(batch) = rows.try_next().await? {
-        found = found.or((batch.num_rows() > 0).then_some(batch));
+    if let Some(engine) = engine(config).await? {
+        let session = engine.session();
+        let statement = session.prepare(&text).await?;
+        let mut rows = session.execute(&statement, Vec::new()).await?;
+        while let Some(batch) = rows.try_next().await? {
+            found = found.or((batch.num_rows() > 0).then_some(batch));
+        }
     }
     let Some(row) = found else {
         return Err(Failure::new(format!("there is no dead letter {place}"))

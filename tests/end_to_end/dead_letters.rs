@@ -138,6 +138,9 @@ fn catching_up_lands_the_other_topics_and_ends_with_an_error() {
     let (flood, calm) = (unique("flood"), unique("calm"));
     let topics = two_topics_file(&lake, &flood, &calm, "sale");
     let lake = lake.with("SLUICE_INGEST_DEAD_LETTERS_MIN_MESSAGES", "10");
+    assert!(lake.succeed(&["dead-letters", "list"]).stdout.contains("no dead letters"));
+    let none = lake.run(&["dead-letters", "show", &format!("{flood}/0/0")]);
+    assert!(none.stderr.contains("there is no dead letter"), "{none}");
     lake.succeed(&["topics", "apply", "--topics", &topics]);
     send(&lake, &flood, &[GIFT; 50]);
     send(&lake, &calm, &[SALE; 20]);
