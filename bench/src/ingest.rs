@@ -241,7 +241,9 @@ async fn speed(arguments: &Arguments, shape: &Shape, topics: Vec<Topic>) -> Resu
         let measure = move || ceiling::measure(&kafka, &topics, format, (workers, threads));
         let ceiling = tokio::task::spawn_blocking(measure).await??;
         line["ceiling"] = ceiling.json();
-        line["store_alone"] = objects::measure(&arguments.lake().await?).await?;
+        let (objects, store) = objects::measure(&arguments.lake().await?).await?;
+        line["store_alone"] = objects;
+        line["ratio_with_store"] = json!(round((ceiling.seconds + store) / sluice.seconds));
         line["ratio"] = json!(round(sluice.per_second() / ceiling.per_second()));
         line["ratio_per_cpu_second"] = json!(round(sluice.per_cpu_second() / ceiling.per_cpu_second()));
     }

@@ -16,8 +16,8 @@ use super::{Failure, round};
 /// Uploads at the same time.
 const AT_ONCE: usize = 16;
 
-/// Writes zeros of the sizes of all objects in the warehouse, and deletes them again.
-pub(super) async fn measure(lake: &Lake) -> Result<Value, Failure> {
+/// Writes zeros of the sizes of all objects in the warehouse, and deletes them again; also the seconds of writing.
+pub(super) async fn measure(lake: &Lake) -> Result<(Value, f64), Failure> {
     let store = lake.store();
     let warehouse = lake.object_path(&lake.settings().warehouse)?;
     let found: Vec<_> = store.list(Some(&warehouse)).try_collect().await?;
@@ -32,5 +32,5 @@ pub(super) async fn measure(lake: &Lake) -> Result<Value, Failure> {
     let written = stream::iter(written.into_iter().map(Ok)).boxed();
     let _: Vec<Path> = store.delete_stream(written).try_collect().await?;
     let bytes: u64 = found.iter().map(|object| object.size).sum();
-    Ok(json!({ "objects": found.len(), "bytes": bytes, "seconds": round(seconds) }))
+    Ok((json!({ "objects": found.len(), "bytes": bytes, "seconds": round(seconds) }), seconds))
 }
