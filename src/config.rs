@@ -130,6 +130,8 @@ pub(crate) struct IngestConfig {
     pub(crate) memory: ByteSize,
     /// Larger messages are dead letters.
     pub(crate) max_message_bytes: ByteSize,
+    /// Where `sluice ingest` answers probes and `/metrics`; nowhere unless given.
+    pub(crate) http: Option<std::net::SocketAddr>,
     pub(crate) dead_letters: DeadLettersConfig,
     pub(crate) registry: RegistryConfig,
 }
@@ -185,6 +187,7 @@ impl Default for IngestConfig {
             discover_every: Duration::from_secs(10),
             memory: ByteSize::gib(1),
             max_message_bytes: ByteSize::mib(16),
+            http: None,
             dead_letters: DeadLettersConfig::default(),
             registry: RegistryConfig::default(),
         }

@@ -2,6 +2,7 @@
 
 mod view;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -10,6 +11,7 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use clap::Args;
 use sluice_ingest::{DeadLetterLimit, IngestSettings, Progress, Report};
+use sluice_query::Monitor;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
@@ -22,6 +24,7 @@ Examples:
   sluice ingest --brokers localhost:9092 --warehouse s3://lake/warehouse --commit-interval 5s
   sluice ingest --topics topics.yaml --only user-events
   sluice ingest --until-caught-up
+  sluice ingest --http 127.0.0.1:9090
 
 Progress is kept in the tables, never in Kafka: a second start goes on exactly where the tables stand.";
 
@@ -43,6 +46,9 @@ pub(crate) struct IngestArgs {
     /// Memory for buffers and writers; partitions pause beyond it [default: 1GiB]
     #[arg(long, value_name = "SIZE")]
     memory: Option<ByteSize>,
+    /// Answer /metrics, /healthz and /readyz on this address
+    #[arg(long, value_name = "ADDRESS")]
+    http: Option<SocketAddr>,
     /// Land what the topics hold now, then end
     #[arg(long)]
     until_caught_up: bool,
@@ -57,7 +63,11 @@ pub(crate) async fn run(args: IngestArgs, mut config: Config) -> Result<ExitCode
     let stop = stop::on_signal()?;
     settings(&config, &args.only)?;
     let lake = parts::lake(&config).await?;
-    let report = land(lake, &args, config, stop).await?;
+    let monitor = match config.ingest.http {
+        Some(address) => Some(Monitor::bind(lake.clone(), address).await?),
+        None => None,
+    };
+    let report = watched(monitor, land(lake, &args, config, stop)).await?;
     if json {
         println!("{}", object(&report));
     } else {
@@ -70,6 +80,24 @@ pub(crate) async fn run(args: IngestArgs, mut config: Config) -> Result<ExitCode
         );
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Answers probes as long as the work goes on.
+async fn watched<T>(
+    monitor: Option<Monitor>,
+    work: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    let Some(monitor) = monitor else { return work.await };
+    tracing::info!(address = %monitor.addr(), "HTTP: /metrics, /healthz, /readyz");
+    let stop = CancellationToken::new();
+    let work = async {
+        let _done = stop.clone().drop_guard();
+        work.await
+    };
+    let (done, served) = tokio::join!(work, monitor.run(stop.clone()));
+    let done = done?;
+    served?;
+    Ok(done)
 }
 
 /// The report as one JSON object.
@@ -91,6 +119,7 @@ impl IngestArgs {
         config.kafka.group = self.group.clone().unwrap_or_else(|| config.kafka.group.clone());
         config.ingest.commit_interval = self.commit_interval.unwrap_or(config.ingest.commit_interval);
         config.ingest.memory = self.memory.unwrap_or(config.ingest.memory);
+        config.ingest.http = self.http.or(config.ingest.http);
     }
 }
 

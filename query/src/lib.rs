@@ -18,10 +18,12 @@ mod executor;
 mod flight;
 mod http;
 mod iceberg;
+mod monitor;
 mod server;
 mod settings;
 
 pub use error::{Error, Result};
 pub use http::install_metrics;
+pub use monitor::Monitor;
 pub use server::Server;
 pub use settings::{IcebergSettings, ReaderKeys, ServeSettings};

@@ -21,7 +21,7 @@ use uuid::Uuid;
 use crate::error::{Error, Result};
 use crate::executor::Executor;
 use crate::flight::{FlightSql, HandleKey, Queries, Running};
-use crate::http::{self, Site};
+use crate::http::{self, Site, Watched};
 use crate::iceberg;
 use crate::settings::ServeSettings;
 
@@ -87,13 +87,8 @@ impl Server {
         let queries = Arc::new(Queries::new(self.engine, executor, Arc::clone(&running), &self.settings));
         let iceberg = iceberg::Catalog::new(lake.clone(), self.settings.iceberg.clone(), self.http_addr);
         let service = FlightSql::new(queries, handle_key(), &self.settings)?;
-        let site = Site {
-            lake,
-            metrics: self.metrics.clone(),
-            flight: self.flight_addr,
-            stop: stop.clone(),
-            iceberg,
-        };
+        let watched = Watched { lake, metrics: self.metrics.clone(), stop: stop.clone() };
+        let site = Site { watched, flight: self.flight_addr, iceberg };
 
         let flight = serve_flight(service, self.flight, self.settings.message_bytes_max, stop.clone());
         let http = serve_http(site, self.http, stop.clone());
@@ -107,7 +102,8 @@ impl Server {
     }
 }
 
-async fn listen(
+/// Listens on an address; errors name what changes it.
+pub(crate) async fn listen(
     server: &'static str,
     address: SocketAddr,
     flag: &'static str,

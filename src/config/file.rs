@@ -38,6 +38,7 @@ pub(super) const KEYS: &[&str] = &[
     "ingest.discover_every",
     "ingest.memory",
     "ingest.max_message_bytes",
+    "ingest.http",
     "ingest.dead_letters.max_share",
     "ingest.dead_letters.min_messages",
     "ingest.dead_letters.max_per_minute",

@@ -49,7 +49,7 @@ fn every_documented_key_is_a_field() {
             "maintain.target_file_bytes" | "maintain.max_bytes" => "64MiB",
             "ingest.open_files" | "models.threads" | "query.threads" | "maintain.max_snapshots" => "3",
             "lake.catalog_upgrade" | "lake.rest.vended_credentials" | "serve.allow_writes" => "true",
-            "serve.flight" | "serve.http" => "127.0.0.1:1",
+            "serve.flight" | "serve.http" | "ingest.http" => "127.0.0.1:1",
             _ => "x",
         };
         let variable = super::environment::variable_of(key);

@@ -17,6 +17,7 @@ const EVERY: Duration = Duration::from_secs(2);
 const WORKERS: usize = 3;
 const PARTITIONS: usize = 6;
 const RATE: usize = 1500;
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A topic of its own, and the topics file that lands it in two tables.
 pub(crate) struct Stream {
@@ -145,6 +146,25 @@ impl<'a> Crew<'a> {
         let said = std::fs::read_to_string(&self.logs[number]).unwrap();
         said.lines().filter(|line| line.contains(what)).count()
     }
+
+    /// Waits until that one says it.
+    fn until_said_by(&self, number: usize, what: &str) {
+        let began = Instant::now();
+        while self.said_by(number, what) == 0 {
+            let said = || std::fs::read_to_string(&self.logs[number]).unwrap();
+            assert!(began.elapsed() < PATIENCE, "worker {number} never said `{what}`:\n{}", said());
+            sleep(Duration::from_millis(100));
+        }
+    }
+
+    /// What the one that was started as the `number`th answers to a request for this path.
+    fn answer(&self, number: usize, path: &str) -> String {
+        let said = std::fs::read_to_string(&self.logs[number]).unwrap();
+        let (_, address) = said.split_once("/readyz address=").expect("it says where it answers");
+        let url = format!("http://{}{path}", address.split_whitespace().next().unwrap());
+        let output = Command::new("curl").args(["-sS", "--max-time", "20", &url]).output();
+        String::from_utf8(output.expect("the tests need curl").stdout).unwrap()
+    }
 }
 
 /// A third of the workers has a name in the group and comes back under it; the others join anew.
@@ -192,23 +212,29 @@ fn workers_that_come_and_go_lose_and_double_nothing() {
 }
 
 /// One worker sleeps for longer than the group waits; the other takes its partitions over and lands them. What the first
-/// one had read when it fell asleep is fenced.
+/// one had read when it fell asleep is fenced. The other is watched over HTTP.
 #[test]
 fn a_worker_that_wakes_up_after_another_took_over_lands_nothing_twice() {
     let (lake, _) = on_postgres(Lake::on_s3().with_kafka());
     let stream = Stream::new(&lake, "asleep");
     let mut events = stream.send(18);
     let mut crew = Crew::new(&lake, &stream);
-    // It has read for up to a second when it falls asleep, and commits when it wakes up.
     crew.start(0, "1s", &[]);
-    sleep(Duration::from_millis(4500));
+    crew.until_said_by(0, ": committed");
+    // It has read for up to a second when it falls asleep, and commits when it wakes up.
+    sleep(Duration::from_millis(1500));
     crew.signal(0, "STOP");
-    crew.start(1, "300ms", &[]);
-    sleep(Duration::from_secs(10));
-    assert!(crew.said_by(1, " assigned partitions=[(") > 0, "nobody took over");
+    crew.start(1, "300ms", &[("SLUICE_INGEST_HTTP", "127.0.0.1:0".to_owned())]);
+    crew.until_said_by(1, ": committed");
     crew.signal(0, "CONT");
     assert!(events.wait().unwrap().success(), "not all events were sent");
     (0..2).for_each(|place| crew.must_run(place));
+    assert_eq!(crew.answer(1, "/healthz"), "ok\n");
+    assert_eq!(crew.answer(1, "/readyz"), r#"{"ready":true,"catalog":"ok","store":"ok"}"#);
+    let consumed = format!("sluice_ingest_consumed_messages_total{{topic=\"{}\"}} ", stream.topic);
+    let metrics = crew.answer(1, "/metrics");
+    assert!(metrics.contains(&consumed) && metrics.contains("sluice_commits_total{"), "{metrics}");
+    assert!(crew.answer(1, "/api/tables").is_empty(), "nothing else is answered");
     crew.stop_all();
     assert!(crew.said_by(0, "reading again from the tables") > 0, "the one that slept noticed nothing");
     stream.catch_up(&lake);

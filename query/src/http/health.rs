@@ -12,7 +12,7 @@ use serde::Serialize;
 use sluice_catalog::Lake;
 use url::Url;
 
-use super::Site;
+use super::Watched;
 
 /// A part that takes longer is as good as gone: orchestrators probe every few seconds.
 const ANSWER_MAX: Duration = Duration::from_secs(5);
@@ -28,9 +28,9 @@ pub(crate) async fn alive() -> &'static str {
     "ok\n"
 }
 
-pub(crate) async fn ready(State(site): State<Site>) -> Response {
-    let (catalog, store) = tokio::join!(within(ask_catalog(&site.lake)), within(ask_store(&site.lake)));
-    let stopping = site.stop.is_cancelled();
+pub(crate) async fn ready(State(watched): State<Watched>) -> Response {
+    let (catalog, store) = tokio::join!(within(ask_catalog(&watched.lake)), within(ask_store(&watched.lake)));
+    let stopping = watched.stop.is_cancelled();
     let ready = !stopping && catalog.is_ok() && store.is_ok();
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let say = |part: Result<(), String>| match (part, stopping) {

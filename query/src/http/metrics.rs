@@ -13,7 +13,7 @@ use metrics::{describe_counter, describe_gauge, describe_histogram};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tokio_util::sync::CancellationToken;
 
-use super::Site;
+use super::Watched;
 use crate::error::{Error, Result};
 
 /// Bounds of all histograms, in seconds: from a cached plan to a long report.
@@ -61,11 +61,11 @@ pub(crate) async fn upkeep(handle: PrometheusHandle, stop: CancellationToken) {
     }
 }
 
-pub(crate) async fn show(State(site): State<Site>) -> Response {
+pub(crate) async fn show(State(watched): State<Watched>) -> Response {
     if let Some(bytes) = resident_bytes() {
         metrics::gauge!("process_resident_memory_bytes").set(bytes as f64);
     }
-    ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], site.metrics.render()).into_response()
+    ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], watched.metrics.render()).into_response()
 }
 
 /// Memory that the process holds; `None` where the system does not tell.

@@ -8,7 +8,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use serde::Serialize;
 use sluice_catalog::{Error, Lake, TableName};
 
-use super::Site;
+use super::Watched;
 
 /// Tables loaded at the same time.
 const LOADED_AT_ONCE: usize = 8;
@@ -30,8 +30,8 @@ pub(crate) struct TableState {
     location: Option<String>,
 }
 
-pub(crate) async fn list(State(site): State<Site>) -> Response {
-    match read(&site.lake).await {
+pub(crate) async fn list(State(watched): State<Watched>) -> Response {
+    match read(&watched.lake).await {
         Ok(tables) => Json(tables).into_response(),
         Err(error) => {
             tracing::warn!(%error, "the tables cannot be listed");
