@@ -194,11 +194,15 @@ fn replay_settings(
     })
 }
 
+/// A text in SQL.
+fn literal(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
+
 /// The condition of a selection in SQL.
 fn condition(selection: &Selection) -> String {
-    let quoted = |text: &String| format!("'{}'", text.replace('\'', "''"));
     let any = |column: &str, texts: &[String]| {
-        let texts: Vec<_> = texts.iter().map(quoted).collect();
+        let texts: Vec<_> = texts.iter().map(|text| literal(text)).collect();
         format!(" and {column} in ({})", texts.join(", "))
     };
     let time = |time: DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::Micros, true);
@@ -259,9 +263,9 @@ async fn list(
 
 async fn show(config: &Config, place: &Place, how: (usize, bool), json: bool) -> Result<ExitCode, Failure> {
     let text = format!(
-        "select cause, error, kafka_timestamp, _ingested_at, key, payload from {TABLE} where _src_topic = '{}' \
+        "select cause, error, kafka_timestamp, _ingested_at, key, payload from {TABLE} where _src_topic = {} \
          and _src_partition = {} and _src_offset = {} limit 1",
-        place.topic.replace('\'', "''"),
+        literal(&place.topic),
         place.partition,
         place.offset
     );
