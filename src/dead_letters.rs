@@ -14,16 +14,13 @@ use clap::{Args, Subcommand};
 use futures::TryStreamExt;
 use serde_json::json;
 use sluice_ingest::IngestSettings;
-use sluice_ingest::dead_letters::{self, Place, ReplayReport, ReplaySettings, Selection};
+use sluice_ingest::dead_letters::{self, Place, ReplayReport, ReplaySettings, Selection, TABLE};
 use sluice_sql::Engine;
 
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::output::{self, Format};
 use crate::{edge, ingest, parts};
-
-/// The table, as ingest names it.
-const TABLE: &str = "bronze.dead_letters";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -225,7 +222,7 @@ fn condition(selection: &Selection) -> String {
 /// An engine over a lake with dead letters; `None` where nothing ever landed, so that there is no table of them.
 async fn engine(config: &Config) -> Result<Option<Engine>, Failure> {
     let lake = parts::lake(config).await?;
-    let is_there = lake.find(&TABLE.parse()?).await?.is_some();
+    let is_there = lake.find(&dead_letters::table()).await?.is_some();
     if is_there { parts::engine_over(lake, config).map(Some) } else { Ok(None) }
 }
 
