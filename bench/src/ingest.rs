@@ -3,12 +3,14 @@
 //! Order: produce what is missing, land everything with Sluice into fresh tables, then measure the ceiling.
 //! Both read the whole topic from its start, begin the clock with the first message (joining a group is not
 //! throughput) and stop it when the last is done: for Sluice when the last commit is there. The ceiling has
-//! the same number of threads, but no offsets, no commits, no routing, no guards, no upload.
+//! the same number of threads, but no offsets, no commits, no routing, no guards, no upload. What the store takes for
+//! the objects of the run alone is measured beside it.
 //!
 //! With `--minutes` and `--kill` events come at a fixed rate and never end, and something else than speed is measured.
 
 mod ceiling;
 mod child;
+mod objects;
 mod registry;
 mod shape;
 mod steady;
@@ -239,6 +241,9 @@ async fn speed(arguments: &Arguments, shape: &Shape, topics: Vec<Topic>) -> Resu
         let measure = move || ceiling::measure(&kafka, &topics, format, (workers, threads));
         let ceiling = tokio::task::spawn_blocking(measure).await??;
         line["ceiling"] = ceiling.json();
+        let (objects, store) = objects::measure(&arguments.lake().await?).await?;
+        line["store_alone"] = objects;
+        line["ratio_with_store"] = json!(round((ceiling.seconds + store) / sluice.seconds));
         line["ratio"] = json!(round(sluice.per_second() / ceiling.per_second()));
         line["ratio_per_cpu_second"] = json!(round(sluice.per_cpu_second() / ceiling.per_cpu_second()));
     }

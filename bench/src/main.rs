@@ -2,6 +2,8 @@
 //!
 //! A ceiling is the least work the same libraries need for the same bytes on the same threads; the ratio
 //! says what the guarantees on top of it cost. `ingest` wants Kafka, and MinIO or a folder; the others a folder.
+//!
+//! Memory is allocated as in the binary `sluice`, for both sides.
 
 mod chaos;
 mod commits;
@@ -42,6 +44,9 @@ enum Benchmark {
     /// SQL over a table, against plain DataFusion on the same files.
     Query(query::Arguments),
 }
+
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 #[tokio::main]
 async fn main() -> ExitCode {

@@ -1,10 +1,12 @@
 //! The memory budget: how many bytes of messages, batches and open files are held, and when to stop reading.
 //!
 //! Flow: the polling thread takes a [`Reservation`] for each batch of raw messages; it travels with the
-//! batch, is resized when the batch is decoded and given back when the rows are in a file's buffer. What
-//! open files hold is set as a whole. Above the high mark reading stops; it goes on below the low mark.
+//! batch, is resized when the batch is decoded and given back when the rows are in a file's buffer. Rows that wait for
+//! their commit set their part of it aside. What open files hold is set as a whole. Above the high mark reading stops;
+//! it goes on below the low mark.
 //!
-//! The budget counts payload, not allocator overhead or code: the marks leave room for both.
+//! The budget counts payload. What it does not see stays beside the marks: code, the states of tables, encoders, the
+//! client of Kafka, and memory that the allocator keeps for a while; together up to 250 MiB with a thousand tables.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -14,6 +16,8 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 pub(crate) struct Budget {
     limit: usize,
     batches: AtomicUsize,
+    /// Rows that wait for their commit.
+    waiting: AtomicUsize,
     files: AtomicUsize,
     peak: AtomicUsize,
 }
@@ -23,6 +27,7 @@ impl Budget {
         Arc::new(Self {
             limit,
             batches: AtomicUsize::new(0),
+            waiting: AtomicUsize::new(0),
             files: AtomicUsize::new(0),
             peak: AtomicUsize::new(0),
         })
@@ -30,7 +35,7 @@ impl Budget {
 
     /// Bytes held now.
     pub(crate) fn used(&self) -> usize {
-        self.batches.load(Relaxed) + self.files.load(Relaxed)
+        self.batches.load(Relaxed) + self.held()
     }
 
     /// The most that was ever held.
@@ -38,9 +43,9 @@ impl Budget {
         self.peak.load(Relaxed)
     }
 
-    /// Whether reading has to stop: three quarters of the limit are used.
+    /// Whether reading has to stop: five eighths of the limit are used.
     pub(crate) fn is_high(&self) -> bool {
-        self.used() > self.limit / 4 * 3
+        self.used() > self.limit / 8 * 5
     }
 
     /// Whether reading may go on: half of the limit is free.
@@ -48,9 +53,14 @@ impl Budget {
         self.used() < self.limit / 2
     }
 
-    /// Whether open files alone keep reading stopped, so that only a commit frees memory.
+    /// Whether files and rows for them alone keep reading stopped, so that only a commit frees memory.
     pub(crate) fn needs_commit(&self) -> bool {
-        self.is_high() && self.files.load(Relaxed) > self.limit / 4
+        self.is_high() && self.held() > self.limit / 4
+    }
+
+    /// Bytes that only a commit frees.
+    fn held(&self) -> usize {
+        self.files.load(Relaxed) + self.waiting.load(Relaxed)
     }
 
     /// Says what open files hold now.
@@ -63,7 +73,7 @@ impl Budget {
     pub(crate) fn reserve(self: &Arc<Self>, bytes: usize) -> Reservation {
         self.batches.fetch_add(bytes, Relaxed);
         self.note_peak();
-        Reservation { budget: Arc::clone(self), bytes }
+        Reservation { budget: Arc::clone(self), bytes, waits: false }
     }
 
     fn note_peak(&self) {
@@ -76,21 +86,37 @@ impl Budget {
 pub(crate) struct Reservation {
     budget: Arc<Budget>,
     bytes: usize,
+    /// For rows that wait for their commit.
+    waits: bool,
 }
 
 impl Reservation {
     /// The same reservation for data that changed its form.
     pub(crate) fn resize(&mut self, bytes: usize) {
-        self.budget.batches.fetch_add(bytes, Relaxed);
+        self.account().fetch_add(bytes, Relaxed);
         self.budget.note_peak(); // Both forms exist for a moment.
-        self.budget.batches.fetch_sub(self.bytes, Relaxed);
+        self.account().fetch_sub(self.bytes, Relaxed);
         self.bytes = bytes;
+    }
+
+    /// Takes `bytes` out of it, no more than it has, for rows that wait for their commit.
+    pub(crate) fn set_aside(&mut self, bytes: usize) -> Self {
+        let bytes = bytes.min(self.bytes);
+        let aside = Self { budget: Arc::clone(&self.budget), bytes, waits: true };
+        aside.account().fetch_add(bytes, Relaxed);
+        self.account().fetch_sub(bytes, Relaxed);
+        self.bytes -= bytes;
+        aside
+    }
+
+    fn account(&self) -> &AtomicUsize {
+        if self.waits { &self.budget.waiting } else { &self.budget.batches }
     }
 }
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        self.budget.batches.fetch_sub(self.bytes, Relaxed);
+        self.account().fetch_sub(self.bytes, Relaxed);
     }
 }
 

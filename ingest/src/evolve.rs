@@ -340,8 +340,10 @@ fn landing(data_type: &DataType) -> Option<DataType> {
 
 /// Whether a table has every column of some rows, in the same type.
 pub(crate) fn has_columns(table: &Schema, rows: &Schema) -> bool {
-    rows.fields().iter().all(|field| {
-        table.field_with_name(field.name()).is_ok_and(|column| column.data_type() == field.data_type())
+    rows.fields().iter().enumerate().all(|(at, field)| {
+        let beside = table.fields().get(at).filter(|column| column.name() == field.name());
+        let column = beside.or_else(|| table.fields().find(field.name()).map(|(_, column)| column));
+        column.is_some_and(|column| column.data_type() == field.data_type())
     })
 }
 

@@ -23,6 +23,7 @@
 mod commit;
 mod keyed;
 mod named;
+mod part;
 mod tally;
 mod writers;
 
@@ -30,12 +31,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
 
-use arrow::record_batch::RecordBatch;
 use sluice_catalog::{CommitOutcome, Lake, OffsetRange, SourceId, SourceRanges, TableSnapshot};
 use uuid::Uuid;
 
 use self::commit::commit;
 use self::named::{NamedParts, Place};
+use self::part::{Part, parts};
 use self::tally::Tally;
 use self::writers::{Desk, Writers};
 use crate::budget::{Budget, Reservation};
@@ -173,41 +174,43 @@ impl Lander {
 
     /// Writes the rows to their tables' files, all tables at once.
     pub(crate) async fn write(&mut self, landing: Landing) -> Result<()> {
-        let Landing { topic, partition, epoch, first_offset, mut routed, reservation } = landing;
-        self.follow(topic, routed.tables.iter().map(|(table, _)| *table)).await?;
-        let mut rows = Vec::with_capacity(routed.tables.len());
-        for (table, batch) in routed.tables {
+        let Landing { topic, partition, epoch, first_offset, mut routed, mut reservation } = landing;
+        let sample = routed.sample.take();
+        let all = parts(routed, &mut reservation);
+        self.follow(topic, all.iter().map(|(table, _)| *table)).await?;
+        let mut rows = Vec::with_capacity(all.len());
+        for (table, part) in all {
             if self.plan.tables[table].upsert.is_some() {
-                self.buffer((topic, partition), (table, batch), (epoch, first_offset)).await?;
+                self.buffer((topic, partition), (table, part.batch()), (epoch, first_offset)).await?;
                 continue;
             }
-            rows.push((table, self.as_table(table, batch).await?));
+            rows.push((table, self.as_table(table, part).await?));
         }
         let mut open = self.epochs.remove(&epoch).unwrap_or_else(Epoch::new);
         open.landings += 1;
         let mut kept = Vec::with_capacity(rows.len());
-        for (table, batch) in rows {
+        for (table, part) in rows {
             let next = self.floor(table, topic, partition);
-            let batch = match resume::floor(next, first_offset) {
-                Some(floor) => from_offset(&batch, floor).map_err(Error::Columns)?,
-                None => batch,
+            let part = match resume::floor(next, first_offset) {
+                Some(floor) => Part::Own(from_offset(&part.batch(), floor).map_err(Error::Columns)?),
+                None => part,
             };
-            if batch.num_rows() == 0 {
+            if part.num_rows() == 0 {
                 continue;
             }
             if table == self.plan.dead_letters {
-                open.tally.letters(topic, &batch, routed.sample.take());
+                open.tally.letters(topic, &part.batch(), sample.clone());
             } else {
-                open.tally.rows(topic, &batch);
+                open.tally.rows(topic, part.num_rows());
             }
             if self.is_of_template(table) {
                 open.brought.insert((table, topic, partition));
             }
             if let Some(tail) = &self.settings.tail {
                 let source = (self.plan.topics[topic].name.as_str(), partition, first_offset);
-                tail.add(&self.plan.tables[table].name, epoch, source, batch.clone());
+                tail.add(&self.plan.tables[table].name, epoch, source, (part.batch(), part.bytes()));
             }
-            kept.push((table, batch));
+            kept.push((table, part));
         }
         let desk = self.desk(open.token);
         let added = open.writers.add(&desk, kept, &self.snapshots).await;
@@ -224,16 +227,19 @@ impl Lander {
     }
 
     /// The rows with the columns that the table has by now: it may have grown before or after they were made.
-    async fn as_table(&mut self, table: usize, batch: RecordBatch) -> Result<RecordBatch> {
+    async fn as_table(&mut self, table: usize, part: Part) -> Result<Part> {
         let plan = &self.plan.tables[table];
         if plan.policy != SchemaPolicy::Evolve {
-            return Ok(batch);
+            return Ok(part);
         }
-        if !has_columns(&self.snapshots[table].schema(), &batch.schema()) {
+        if !has_columns(&self.snapshots[table].schema(), part.schema()) {
             self.snapshots[table] = self.lake.load(&plan.name).await?;
         }
         let schema = self.snapshots[table].schema();
-        if has_columns(&schema, &batch.schema()) { Ok(batch) } else { refit(&schema, &batch) }
+        if has_columns(&schema, part.schema()) {
+            return Ok(part);
+        }
+        Ok(Part::Own(refit(&schema, &part.batch())?))
     }
 
     /// Notes the end of an epoch.

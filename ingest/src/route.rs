@@ -30,15 +30,50 @@ use crate::topics::{Required, SchemaPolicy};
 use crate::unknown::Unknown;
 use crate::upsert::{Deletions, with_deleted};
 
+/// A table with fewer rows of a batch than this shares their arrays with others.
+const FEW_ROWS: usize = 64;
+
 /// The rows of a raw batch, table by table.
 #[derive(Debug, Default)]
 pub(crate) struct Routed {
     /// Table number and rows; a table occurs at most once.
     pub(crate) tables: Vec<(usize, RecordBatch)>,
+    /// More of it, for tables that have few rows.
+    pub(crate) few: Vec<Shared>,
     /// How many rows are dead letters.
     pub(crate) rejected: u64,
     /// The error of one of them.
     pub(crate) sample: Option<String>,
+}
+
+/// Few rows each of many tables, in the same arrays: one table's behind another's.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) batch: RecordBatch,
+    /// Memory that the arrays take.
+    pub(crate) bytes: usize,
+    /// The tables in the order of their rows, each with how many it has.
+    pub(crate) tables: Vec<(usize, usize)>,
+}
+
+impl Routed {
+    /// Bytes that all rows keep allocated.
+    pub(crate) fn memory(&self) -> usize {
+        let own = self.tables.iter().map(|(_, batch)| batch.get_array_memory_size());
+        own.chain(self.few.iter().map(|shared| shared.bytes)).sum()
+    }
+
+    /// All rows, by table; a table may occur more than once.
+    pub(crate) fn batches(&self) -> impl Iterator<Item = (usize, RecordBatch)> {
+        let few = self.few.iter().flat_map(|shared| {
+            let place = |start: &mut usize, &(table, rows): &(usize, usize)| {
+                *start += rows;
+                Some((table, shared.batch.slice(*start - rows, rows)))
+            };
+            shared.tables.iter().scan(0, place)
+        });
+        self.tables.iter().cloned().chain(few)
+    }
 }
 
 /// What became of a raw batch.
@@ -62,7 +97,7 @@ pub(crate) struct Share {
 /// Splits decoded batches into rows of tables and dead letters.
 pub(crate) fn route(plan: &Plan, raw: &RawBatch, decoded: Vec<Decoded>) -> Result<Routing, ArrowError> {
     let topic = &plan.topics[raw.topic];
-    let mut rejects = Vec::new();
+    let (mut rejects, mut routed) = (Vec::new(), Routed::default());
     let mut tables: BTreeMap<usize, Vec<RecordBatch>> = BTreeMap::new();
     let (mut wanted, mut missing) = (Vec::new(), Missing::new());
     for piece in decoded {
@@ -80,7 +115,9 @@ pub(crate) fn route(plan: &Plan, raw: &RawBatch, decoded: Vec<Decoded>) -> Resul
                 continue;
             }
             let landed = land(topic, route, raw, (&share, unknown, deletions), &mut rejects)?;
-            for (table, batch) in split(landed, owners)? {
+            // Of tables with a key the order of rows counts: they stay together.
+            let few_rows = if route.upsert.is_some() { 0 } else { FEW_ROWS };
+            for (table, batch) in split(landed, owners, few_rows, &mut routed)? {
                 tables.entry(table).or_default().push(batch);
             }
         }
@@ -91,7 +128,6 @@ pub(crate) fn route(plan: &Plan, raw: &RawBatch, decoded: Vec<Decoded>) -> Resul
     if !wanted.is_empty() {
         return Ok(Routing::Grow(wanted));
     }
-    let mut routed = Routed::default();
     for (table, batches) in tables {
         let batch = match batches.as_slice() {
             [only] => only.clone(),
@@ -107,21 +143,32 @@ pub(crate) fn route(plan: &Plan, raw: &RawBatch, decoded: Vec<Decoded>) -> Resul
     Ok(Routing::Done(routed))
 }
 
-/// The rows of a group by table. Copied: a few rows that wait for their table must not hold a whole batch.
+/// The rows of a group by table. Many rows are copied, so that they can be let go of alone. What tables with fewer than
+/// `few_rows` get goes into one batch, because arrays of their own would cost more than the rows.
 fn split(
     (batch, good): (RecordBatch, Option<BooleanArray>),
     owners: Vec<(usize, usize)>,
+    few_rows: usize,
+    routed: &mut Routed,
 ) -> Result<Vec<(usize, RecordBatch)>, ArrowError> {
-    let (mut from, mut start, mut parts) = (0, 0, Vec::with_capacity(owners.len()));
+    let (mut from, mut start, mut parts) = (0, 0, Vec::new());
+    let (mut few, mut few_tables) = (Vec::new(), Vec::new());
     for (table, rows) in owners {
         let count = good.as_ref().map_or(rows, |good| good.slice(from, rows).true_count());
+        let rows_of_table = start as u32..(start + count) as u32;
         if count == batch.num_rows() && count > 0 {
             parts.push((table, batch.clone()));
+        } else if count >= few_rows && count > 0 {
+            parts.push((table, take_record_batch(&batch, &UInt32Array::from_iter_values(rows_of_table))?));
         } else if count > 0 {
-            let rows = UInt32Array::from_iter_values(start as u32..(start + count) as u32);
-            parts.push((table, take_record_batch(&batch, &rows)?));
+            few.extend(rows_of_table);
+            few_tables.push((table, count));
         }
         (from, start) = (from + rows, start + count);
+    }
+    if !few.is_empty() {
+        let batch = take_record_batch(&batch, &UInt32Array::from(few))?;
+        routed.few.push(Shared { bytes: batch.get_array_memory_size(), batch, tables: few_tables });
     }
     Ok(parts)
 }

@@ -51,6 +51,8 @@ pub struct TailBatch {
     pub rows: RecordBatch,
     /// The commit that they will leave with.
     epoch: u64,
+    /// Their share of the memory that arrays take.
+    bytes: usize,
 }
 
 /// The tail of one table at a moment.
@@ -65,10 +67,15 @@ impl Tail {
         PinnedTail { batches: self.lock().get(table).cloned().unwrap_or_default() }
     }
 
-    /// Adds rows of a table that will be committed with `epoch`.
-    pub(crate) fn add(&self, table: &TableName, epoch: u64, place: (&str, i32, i64), rows: RecordBatch) {
-        let (topic, partition, first_offset) = place;
-        let batch = TailBatch { topic: topic.to_owned(), partition, first_offset, rows, epoch };
+    /// Adds rows of a table, and their share of memory, that will be committed with `epoch`.
+    pub(crate) fn add(
+        &self,
+        table: &TableName,
+        epoch: u64,
+        (topic, partition, first_offset): (&str, i32, i64),
+        (rows, bytes): (RecordBatch, usize),
+    ) {
+        let batch = TailBatch { topic: topic.to_owned(), partition, first_offset, rows, epoch, bytes };
         self.lock().entry(table.clone()).or_default().push(batch);
     }
 
@@ -88,7 +95,7 @@ impl Tail {
     /// Bytes that the batches keep allocated.
     pub(crate) fn memory(&self) -> usize {
         let tables = self.lock();
-        tables.values().flatten().map(|batch| batch.rows.get_array_memory_size()).sum()
+        tables.values().flatten().map(|batch| batch.bytes).sum()
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<TableName, Vec<TailBatch>>> {

@@ -1,5 +1,7 @@
 //! Marks, peaks and the return of what was taken.
 
+use std::sync::Arc;
+
 use super::*;
 
 #[test]
@@ -9,13 +11,13 @@ fn reservations_are_given_back_and_the_peak_is_kept() {
     let second = budget.reserve(400);
     assert!(budget.is_high());
     assert_eq!(budget.used(), 800);
-    first.resize(100);
-    assert_eq!(budget.used(), 500);
+    first.resize(200);
+    assert_eq!(budget.used(), 600);
     assert!(!budget.is_high() && !budget.is_low());
     drop(second);
     assert!(budget.is_low());
     drop(first);
-    assert_eq!((budget.used(), budget.peak()), (0, 900));
+    assert_eq!((budget.used(), budget.peak()), (0, 1000));
 }
 
 #[test]
@@ -26,4 +28,20 @@ fn open_files_alone_ask_for_a_commit() {
     budget.set_files(200);
     let _raw = budget.reserve(700);
     assert!(budget.is_high() && !budget.needs_commit());
+}
+
+#[test]
+fn rows_that_wait_ask_for_a_commit_until_the_last_of_them_is_gone() {
+    let budget = Budget::new(1000);
+    let mut landing = budget.reserve(900);
+    let first = Arc::new(landing.set_aside(800));
+    let second = Arc::clone(&first);
+    drop(landing);
+    assert_eq!((budget.used(), budget.peak()), (800, 900));
+    assert!(budget.needs_commit());
+    drop(first);
+    assert_eq!(budget.used(), 800);
+    drop(second);
+    assert_eq!(budget.used(), 0);
+    assert_eq!(budget.reserve(10).set_aside(20).bytes, 10, "no more than there is");
 }

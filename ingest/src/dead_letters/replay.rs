@@ -285,7 +285,7 @@ impl Work<'_> {
         // Blocks while a registry is asked or a table grows.
         let routed: Routed = tokio::task::block_in_place(|| self.rows.of(&raw))?;
         let (mut bad, mut keyed) = (HashSet::new(), HashSet::new());
-        for (table, batch) in routed.tables {
+        for (table, batch) in routed.batches() {
             if self.plan.tables[table].upsert.is_some() {
                 keyed.extend(offsets(&batch)?);
                 continue;

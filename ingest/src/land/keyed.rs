@@ -2,6 +2,7 @@
 
 use arrow::record_batch::RecordBatch;
 
+use super::part::Part;
 use super::{Epoch, Lander};
 use crate::error::{Error, Result};
 use crate::resume;
@@ -26,10 +27,10 @@ impl Lander {
             return Ok(());
         }
         let (batch, deletes) = upsert::split(batch).map_err(Error::Columns)?;
-        let batch = self.as_table(table, batch).await?;
+        let batch = self.as_table(table, Part::Own(batch)).await?.batch();
         let is_named = self.is_of_template(table);
         let open = self.epochs.entry(epoch).or_insert_with(Epoch::new);
-        open.tally.rows(topic, &batch);
+        open.tally.rows(topic, batch.num_rows());
         if is_named {
             open.brought.insert((table, topic, partition));
         }

@@ -24,8 +24,8 @@ struct Topic {
 
 impl Tally {
     /// Rows for a table of theirs.
-    pub(super) fn rows(&mut self, topic: usize, rows: &RecordBatch) {
-        self.0.entry(topic).or_default().rows += rows.num_rows() as u64;
+    pub(super) fn rows(&mut self, topic: usize, rows: usize) {
+        self.0.entry(topic).or_default().rows += rows as u64;
     }
 
     /// Rows for the dead letters.

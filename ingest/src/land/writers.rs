@@ -7,13 +7,14 @@
 //!
 //! A batch of messages may hold a few rows of each of a thousand tables. An encoder costs memory by itself and a step
 //! of it a hand-over to another thread, so small parts are gathered first. A table whose rows stay few is written
-//! when the commit comes, and then only a few such tables at the same time.
+//! when the commit comes, and then only a few such tables at the same time. Rows in arrays that tables share are left
+//! there until they are written, and then taken out of all of them at once.
 //!
 //! Invariant: never more files are open than [`Desk::open_files_max`]. A table without partitions needs one; one with
 //! partitions is given a share, and completes its own files beyond that. Room is made before a file is opened, and a
 //! file that makes room is complete in the store before another takes its place.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use arrow::compute::concat_batches;
 use arrow::record_batch::RecordBatch;
@@ -22,6 +23,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use sluice_catalog::{Lake, StagedFiles, TableSnapshot, TableWriter, WriterSettings};
 use uuid::Uuid;
 
+use super::part::{Few, Part, gathered};
 use crate::error::{Error, Result};
 use crate::evolve::{has_columns, refit};
 
@@ -44,8 +46,11 @@ pub(super) struct Writers {
 struct Slot {
     writer: Option<TableWriter>,
     parked: Vec<RecordBatch>,
+    few: Vec<Few>,
+    /// Of what waits: its rows, its share of memory, and the memory of `parked`.
     rows: usize,
     bytes: usize,
+    parked_bytes: usize,
     last_use: u64,
 }
 
@@ -80,19 +85,20 @@ impl Writers {
     pub(super) async fn add(
         &mut self,
         desk: &Desk,
-        rows: Vec<(usize, RecordBatch)>,
+        rows: Vec<(usize, Part)>,
         snapshots: &[TableSnapshot],
     ) -> Result<()> {
         self.clock += 1;
-        let mut due = Vec::new();
-        for (table, batch) in rows {
+        let mut due = BTreeSet::new();
+        for (table, part) in rows {
             let slot = self.slots.entry(table).or_default();
             slot.last_use = self.clock;
-            slot.park(batch)?;
+            slot.park(part)?;
             if slot.rows >= desk.rows_min || slot.bytes >= BYTES_MIN {
-                due.push(table);
+                due.insert(table);
             }
         }
+        let due: Vec<usize> = due.into_iter().collect();
         for tables in due.chunks(desk.open_files_max) {
             self.write(desk, tables, snapshots).await?;
         }
@@ -141,9 +147,10 @@ impl Writers {
         self.slots.values().map(Slot::open_files).sum()
     }
 
-    /// Bytes held in memory.
+    /// Bytes held in memory, without arrays that tables share.
     pub(super) fn buffered_bytes(&self) -> usize {
-        let held = |slot: &Slot| slot.bytes + slot.writer.as_ref().map_or(0, TableWriter::buffered_bytes);
+        let held =
+            |slot: &Slot| slot.parked_bytes + slot.writer.as_ref().map_or(0, TableWriter::buffered_bytes);
         self.slots.values().map(held).sum()
     }
 
@@ -192,13 +199,22 @@ impl Writers {
 }
 
 impl Slot {
-    fn park(&mut self, batch: RecordBatch) -> Result<()> {
-        self.rows += batch.num_rows();
-        self.bytes += batch.get_array_memory_size();
-        self.parked.push(batch);
+    fn park(&mut self, part: Part) -> Result<()> {
+        let bytes = part.bytes();
+        self.rows += part.num_rows();
+        self.bytes += bytes;
+        match part {
+            Part::Few(few) => self.few.push(few),
+            Part::Own(batch) => {
+                self.parked_bytes += bytes;
+                self.parked.push(batch);
+            }
+        }
         if self.parked.len() >= PARTS_MAX {
             self.parked = together(std::mem::take(&mut self.parked))?;
-            self.bytes = self.parked.iter().map(RecordBatch::get_array_memory_size).sum();
+            let bytes: usize = self.parked.iter().map(RecordBatch::get_array_memory_size).sum();
+            self.bytes = self.bytes - self.parked_bytes + bytes;
+            self.parked_bytes = bytes;
         }
         Ok(())
     }
@@ -210,13 +226,18 @@ impl Slot {
     /// Hands all parked rows to the table's writer.
     async fn write(mut self, desk: &Desk, snapshot: &TableSnapshot, open_files_max: usize) -> Result<Self> {
         let schema = snapshot.schema();
+        let few = std::mem::take(&mut self.few);
+        for few in few.chunk_by(|one, next| one.schema() == next.schema()) {
+            self.parked.push(gathered(few).map_err(Error::Columns)?);
+        }
+        drop(few);
         // The table may have grown since the rows were parked.
         let fitted = self.parked.drain(..).map(|batch| match has_columns(&schema, &batch.schema()) {
             true => Ok(batch),
             false => refit(&schema, &batch),
         });
         let parked = together(fitted.collect::<Result<_>>()?)?;
-        (self.rows, self.bytes) = (0, 0);
+        (self.rows, self.bytes, self.parked_bytes) = (0, 0, 0);
         if parked.is_empty() {
             return Ok(self);
         }

@@ -337,7 +337,7 @@ fn decode(
         let began = Instant::now();
         let routed = rows.of(&raw)?;
         progress.add_batch(began.elapsed().as_secs_f64());
-        reservation.resize(routed.tables.iter().map(|(_, batch)| batch.get_array_memory_size()).sum());
+        reservation.resize(routed.memory());
         let (topic, partition, epoch) = (raw.topic, raw.partition, raw.epoch);
         let first_offset = raw.first_offset().unwrap_or_default();
         let landing = Landing { topic, partition, epoch, first_offset, routed, reservation };

@@ -1,9 +1,10 @@
 //! Which route each row takes: by the type of its event, then, where a template names the table, by that name.
 //!
-//! Each name is made once a batch, however many rows bear it. Tables of one template that still look alike share their
-//! work: their rows stay together, one table's behind another's, until columns are made of them.
+//! Each name is made once a batch, however many rows bear it; a template that names its table by the topic alone is
+//! asked once. Tables of one template that still look alike share their work: their rows stay together, one table's
+//! behind another's, until columns are made of them.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 
 use arrow::array::{Array, ArrayRef, AsArray, StringArray, UInt32Array};
 use arrow::compute::take_record_batch;
@@ -42,17 +43,22 @@ pub(super) fn rows(
         _ => None,
     };
     if let Some(Goal::Route(route)) = one {
-        let tables = vec![(topic.routes[route].table, share.messages.len())];
-        return Ok(vec![Group { route, share, tables }]);
+        return Ok(vec![whole(topic, route, share)]);
     }
     if share.messages.is_empty() {
         return Ok(Vec::new());
+    }
+    if let Some(Goal::Template(number)) = one
+        && topic.templates[number].template.origins().is_empty()
+        && let Chosen::Route(route) = Namer::new(topic, number, raw, &share)?.look_up(0, share.messages[0])
+    {
+        return Ok(vec![whole(topic, route, share)]);
     }
     let goals = match one {
         Some(goal) => vec![Some(goal); share.messages.len()],
         None => by_type(topic, raw, &share, rejects)?,
     };
-    let mut rows: BTreeMap<usize, Vec<u32>> = BTreeMap::new();
+    let mut rows: Vec<(usize, u32)> = Vec::with_capacity(share.messages.len());
     let mut namers: Vec<Option<Namer<'_>>> = topic.templates.iter().map(|_| None).collect();
     for (row, goal) in goals.into_iter().enumerate() {
         let route = match goal {
@@ -69,37 +75,35 @@ pub(super) fn rows(
                         rejects.push(Reject::new(share.messages[row], Cause::Unroutable, text.as_str()));
                         continue;
                     }
-                    Chosen::Missing(table) => {
-                        missing.insert((number, table.clone()));
-                        continue;
-                    }
+                    Chosen::Missing => continue,
                 }
             }
         };
-        rows.entry(route).or_default().push(row as u32);
+        rows.push((route, row as u32));
+    }
+    for (number, namer) in namers.iter_mut().enumerate() {
+        let lacking = namer.as_mut().map(|namer| std::mem::take(&mut namer.missing)).unwrap_or_default();
+        missing.extend(lacking.into_iter().map(|table| (number, table)));
     }
     drop(namers);
     group(topic, &share, rows)
 }
 
-/// Puts the rows of routes that look alike together.
-fn group(
-    topic: &TopicPlan,
-    share: &Share,
-    rows: BTreeMap<usize, Vec<u32>>,
-) -> Result<Vec<Group>, ArrowError> {
-    let (mut alone, mut alike) = (Vec::new(), BTreeMap::<usize, Vec<(usize, Vec<u32>)>>::new());
-    for (route, rows) in rows {
-        match topic.routes[route].alike {
-            Some(template) => alike.entry(template).or_default().push((route, rows)),
-            None => alone.push(vec![(route, rows)]),
-        }
-    }
-    let groups = alone.into_iter().chain(alike.into_values()).map(|routes| {
-        let tables = routes.iter().map(|(route, rows)| (topic.routes[*route].table, rows.len())).collect();
-        let route = routes[0].0;
-        let rows = routes.into_iter().flat_map(|(_, rows)| rows).collect();
-        Ok(Group { route, share: part(share, rows)?, tables })
+/// All rows for one route.
+fn whole(topic: &TopicPlan, route: usize, share: Share) -> Group {
+    let tables = vec![(topic.routes[route].table, share.messages.len())];
+    Group { route, share, tables }
+}
+
+/// Puts the rows of routes that look alike together; `rows` are routes with their rows, in the order of the rows.
+fn group(topic: &TopicPlan, share: &Share, mut rows: Vec<(usize, u32)>) -> Result<Vec<Group>, ArrowError> {
+    let kind = |route: usize| topic.routes[route].alike.map_or((0, route), |template| (1, template));
+    rows.sort_unstable_by_key(|&(route, row)| (kind(route), route, row));
+    let groups = rows.chunk_by(|(one, _), (next, _)| kind(*one) == kind(*next)).map(|rows| {
+        let tables = rows.chunk_by(|(one, _), (next, _)| one == next);
+        let tables = tables.map(|rows| (topic.routes[rows[0].0].table, rows.len())).collect();
+        let share = part(share, rows.iter().map(|(_, row)| *row).collect())?;
+        Ok(Group { route: rows[0].0, share, tables })
     });
     groups.collect()
 }
@@ -198,7 +202,8 @@ fn texts(column: &ArrayRef) -> Result<StringArray, ArrowError> {
 enum Chosen {
     Route(usize),
     Refused(String),
-    Missing(TableName),
+    /// The name is among those that the namer found missing.
+    Missing,
 }
 
 /// Names of one template in one batch.
@@ -208,8 +213,9 @@ struct Namer<'a> {
     raw: &'a RawBatch,
     values: Vec<(&'a Origin, Values)>,
     /// What became of each combination of values, and a place to put the next one together.
-    chosen: HashMap<String, Chosen>,
-    key: String,
+    chosen: HashMap<Vec<u8>, Chosen>,
+    key: Vec<u8>,
+    missing: Vec<TableName>,
 }
 
 impl<'a> Namer<'a> {
@@ -223,21 +229,24 @@ impl<'a> Namer<'a> {
         let origins = template.template.origins().into_iter();
         let values = origins.map(|origin| Ok((origin, Values::new(origin, topic, share)?)));
         let values = values.collect::<Result<_, ArrowError>>()?;
-        Ok(Self { topic, template, raw, values, chosen: HashMap::new(), key: String::new() })
+        Ok(Self {
+            topic,
+            template,
+            raw,
+            values,
+            chosen: HashMap::new(),
+            key: Vec::new(),
+            missing: Vec::new(),
+        })
     }
 
     fn choose(&mut self, row: usize, message: u32) -> &Chosen {
         self.key.clear();
         for (_, values) in &self.values {
-            // A value may hold any character: its length tells where it ends.
-            match values.get(self.raw, row, message) {
-                Some(value) => {
-                    self.key.push_str(&value.len().to_string());
-                    self.key.push(':');
-                    self.key.push_str(value);
-                }
-                None => self.key.push('-'),
-            }
+            // A value may hold any byte: its length tells where it ends.
+            let value = values.get(self.raw, row, message);
+            self.key.extend(value.map_or(usize::MAX, str::len).to_ne_bytes());
+            self.key.extend_from_slice(value.unwrap_or_default().as_bytes());
         }
         if !self.chosen.contains_key(&self.key) {
             let chosen = self.look_up(row, message);
@@ -246,7 +255,7 @@ impl<'a> Namer<'a> {
         &self.chosen[&self.key]
     }
 
-    fn look_up(&self, row: usize, message: u32) -> Chosen {
+    fn look_up(&mut self, row: usize, message: u32) -> Chosen {
         let value = |wanted: &Origin| {
             let (_, values) = self.values.iter().find(|(origin, _)| *origin == wanted)?;
             values.get(self.raw, row, message)
@@ -262,7 +271,10 @@ impl<'a> Namer<'a> {
                 "`{name}` would be one more than the {} tables that `{}` may make",
                 self.template.tables_max, self.template.template
             )),
-            (None, _) => Chosen::Missing(name),
+            (None, _) => {
+                self.missing.push(name);
+                Chosen::Missing
+            }
         }
     }
 }

@@ -26,17 +26,17 @@ fn routed(topic: Topic, payloads: &[&str]) -> (Plan, Routed) {
 fn outcome(topic: Topic, payloads: &[&str]) -> Vec<String> {
     let (plan, routed) = routed(topic, payloads);
     let mut lines = BTreeMap::new();
-    for (table, batch) in &routed.tables {
+    for (table, batch) in routed.batches() {
         let text =
             |column: &str, row| array_value_to_string(batch.column_by_name(column).unwrap(), row).unwrap();
         for row in 0..batch.num_rows() {
             let offset: i64 = text("_src_offset", row).parse().unwrap();
             assert_eq!(text("_src_partition", row), "3");
             assert_eq!(text("_ingested_at", row), "2023-11-14T22:13:20Z");
-            let line = if *table == plan.dead_letters {
+            let line = if table == plan.dead_letters {
                 format!("{}: {}", text("cause", row), text("error", row))
             } else {
-                format!("{}: {}", plan.tables[*table].name, text("event_id", row))
+                format!("{}: {}", plan.tables[table].name, text("event_id", row))
             };
             assert!(lines.insert(offset, line).is_none(), "offset {offset} landed twice");
         }

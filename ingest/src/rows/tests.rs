@@ -62,7 +62,7 @@ impl Bench {
         let (plans, schemas) = (Arc::clone(&self.plans), self.schemas.clone());
         let work = move || Rows::new(&plans, schemas).unwrap().of(&raw).unwrap();
         let routed = tokio::task::spawn_blocking(work).await.unwrap();
-        let batches: Vec<_> = routed.tables.into_iter().map(|(_, batch)| batch).collect();
+        let batches: Vec<_> = routed.batches().map(|(_, batch)| batch).collect();
         let memory: usize = batches.iter().map(RecordBatch::get_array_memory_size).sum();
         let columns: usize = batches.iter().map(|batch| 20 + batch.num_columns()).sum();
         let bytes: usize = payloads.iter().map(|payload| payload.len()).sum();

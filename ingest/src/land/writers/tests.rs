@@ -9,8 +9,11 @@ use proptest::prelude::*;
 use sluice_catalog::{Commit, CommitOutcome, Operation, PartitionBy, TableSpec, Transform};
 
 use super::*;
+use crate::budget::Budget;
 use crate::fixtures;
+use crate::land::part::parts;
 use crate::pipeline::{new_token, now};
+use crate::route::{Routed, Shared};
 
 fn batch(values: std::ops::Range<i64>) -> RecordBatch {
     let schema = Arc::new(Schema::new(vec![Field::new("n", DataType::Int64, true)]));
@@ -37,11 +40,11 @@ async fn few_rows_wait_for_the_end_and_many_are_written_at_once() {
     let lake = fixtures::lake(dir.path()).await;
     let (tables, desk, mut writers) = (tables(&lake, 2).await, desk(&lake, 8), Writers::default());
     for round in 0..100 {
-        writers.add(&desk, vec![(0, batch(round * 10..round * 10 + 10))], &tables).await.unwrap();
+        writers.add(&desk, vec![(0, Part::Own(batch(round * 10..round * 10 + 10)))], &tables).await.unwrap();
     }
     assert_eq!(writers.open_files(), 0, "a thousand rows are parked");
     assert!(writers.slots[&0].parked.len() < PARTS_MAX && writers.buffered_bytes() >= 8000);
-    writers.add(&desk, vec![(1, batch(0..ROWS_MIN as i64))], &tables).await.unwrap();
+    writers.add(&desk, vec![(1, Part::Own(batch(0..ROWS_MIN as i64)))], &tables).await.unwrap();
     assert_eq!(writers.open_files(), 1);
     let snapshots = tables.into_iter().enumerate().collect();
     let staged = writers.finish(&desk, &snapshots).await.unwrap();
@@ -57,7 +60,7 @@ async fn the_least_recently_used_table_closes_its_file_and_goes_on_with_another(
     let (tables, desk, mut writers) = (tables(&lake, 3).await, desk(&lake, 2), Writers::default());
     let many = ROWS_MIN as i64;
     for table in [0, 1, 0, 2, 0, 1] {
-        writers.add(&desk, vec![(table, batch(0..many))], &tables).await.unwrap();
+        writers.add(&desk, vec![(table, Part::Own(batch(0..many)))], &tables).await.unwrap();
         assert!(writers.open_files() <= 2);
     }
     let snapshots = tables.into_iter().enumerate().collect();
@@ -120,7 +123,8 @@ async fn run(open_files_max: usize, adds: Vec<Vec<(usize, i64)>>) -> Result<(), 
             sent.entry(*table).or_default().extend(numbers);
         }
         let used: BTreeSet<usize> = rows.keys().copied().collect();
-        writers.add(&desk, rows.into_iter().collect(), &tables).await.unwrap();
+        let rows = rows.into_iter().map(|(table, batch)| (table, Part::Own(batch))).collect();
+        writers.add(&desk, rows, &tables).await.unwrap();
         prop_assert!(writers.open_files() <= open_files_max);
         let after = open_tables(&writers);
         let closed = before.iter().filter(|(table, _)| !after.contains_key(table) && !used.contains(table));
@@ -157,5 +161,36 @@ proptest! {
     ) {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         runtime.block_on(run(open_files_max, adds))?;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_in_shared_arrays_hold_their_memory_until_the_last_table_is_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let lake = fixtures::lake(dir.path()).await;
+    let (tables, mut writers, rounds) = (tables(&lake, 2).await, Writers::default(), 100);
+    let desk = Desk { rows_min: 6 * rounds, ..desk(&lake, 8) };
+    let budget = Budget::new(1 << 30);
+    for round in 0..rounds as i64 {
+        let batch = batch(round * 10..round * 10 + 10);
+        let few = vec![Shared { batch, bytes: 1000, tables: vec![(0, 4), (1, 6)] }];
+        let rows = parts(Routed { few, ..Routed::default() }, &mut budget.reserve(1000));
+        assert_eq!(rows.iter().map(|(_, part)| part.bytes()).collect::<Vec<_>>(), [400, 600]);
+        writers.add(&desk, rows, &tables).await.unwrap();
+    }
+    assert!(writers.slots[&1].few.is_empty() && writers.open_files() == 1, "the second table was written");
+    assert_eq!(budget.used(), 1000 * rounds, "the first has rows in all arrays");
+    let snapshots: BTreeMap<_, _> = tables.into_iter().enumerate().collect();
+    let staged = writers.finish(&desk, &snapshots).await.unwrap();
+    assert_eq!(budget.used(), 0);
+    for (table, files) in staged {
+        let name = snapshots[&table].name().clone();
+        let commit =
+            Commit { files: Some(files), ..Commit::new(name.clone(), Operation::Append, desk.token) };
+        assert!(matches!(lake.commit(vec![commit], now()).await.unwrap(), CommitOutcome::Committed(_)));
+        let batches = fixtures::rows(&lake, &name.to_string()).await;
+        let found = batches.iter().flat_map(|batch| batch.column(0).as_primitive::<Int64Type>().values());
+        let own = |n: &i64| if table == 0 { n % 10 < 4 } else { n % 10 >= 4 };
+        assert!(found.copied().eq((0..10 * rounds as i64).filter(own)), "table {table}");
     }
 }

@@ -1,11 +1,14 @@
 //! Which names become tables, on a lake in memory.
 
+use std::collections::BTreeMap;
+
 use arrow::array::AsArray;
-use arrow::datatypes::{DataType, Field, Schema};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema};
 use sluice_catalog::TableSpec;
 
 use super::*;
 use crate::fixtures;
+use crate::route::Routed;
 use crate::rows::Rows;
 use crate::source::raw::RawBatch;
 use crate::topics::Topics;
@@ -22,17 +25,20 @@ async fn plans(lake: &Lake, max: usize) -> Arc<Plans> {
     Arc::new(Plans::new(lake.clone(), Arc::new(plan.adopted(schemas.iter().map(AsRef::as_ref)))))
 }
 
-/// `table: rows` of these messages, and the errors of dead letters.
-async fn landed(plans: &Arc<Plans>, payloads: &[&str]) -> Vec<String> {
+async fn routed(plans: &Arc<Plans>, payloads: &[&str]) -> Routed {
     let mut raw = RawBatch::new(0, 0);
     for (offset, payload) in payloads.iter().enumerate() {
         raw.push(offset as i64, None, None, Some(payload.as_bytes()));
     }
     let rows = Arc::clone(plans);
-    let routed = tokio::task::spawn_blocking(move || Rows::new(&rows, None).unwrap().of(&raw).unwrap());
-    let (routed, plan) = (routed.await.unwrap(), plans.current());
+    tokio::task::spawn_blocking(move || Rows::new(&rows, None).unwrap().of(&raw).unwrap()).await.unwrap()
+}
+
+/// `table: rows` of these messages, and the errors of dead letters.
+async fn landed(plans: &Arc<Plans>, payloads: &[&str]) -> Vec<String> {
+    let (routed, plan) = (routed(plans, payloads).await, plans.current());
     let mut found = Vec::new();
-    for (table, batch) in routed.tables {
+    for (table, batch) in routed.batches() {
         if table == plan.dead_letters {
             let errors = batch.column_by_name("error").unwrap().as_string::<i32>().clone();
             found.extend(errors.iter().flatten().map(str::to_owned));
@@ -130,4 +136,43 @@ async fn a_table_that_a_worker_left_empty_is_used_by_the_next() {
     let table = lake.load(&fixtures::name("bronze.a")).await.unwrap();
     assert!(table.snapshot_id().is_none() && table.offsets("t").unwrap().is_none());
     assert_eq!(landed(&plans(&lake, 1).await, &[r#"{"kind":"a","n":1}"#]).await, ["a: 1"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tables_with_few_rows_share_their_arrays_and_each_has_its_own_rows() {
+    let dir = tempfile::tempdir().unwrap();
+    let lake = fixtures::lake(dir.path()).await;
+    let plans = plans(&lake, 100).await;
+    // `many` gets 100 rows, `few` 20 and `fewer` 10, of which each second does not fit.
+    let payload = |n: usize| match n % 13 {
+        0 => format!(
+            r#"{{"kind":"fewer","n":{}}}"#,
+            if n.is_multiple_of(2) { "\"x\"".to_owned() } else { n.to_string() }
+        ),
+        1 | 2 => format!(r#"{{"kind":"few","n":{n}}}"#),
+        _ => format!(r#"{{"kind":"many","n":{n}}}"#),
+    };
+    let payloads: Vec<String> = (0..130).map(payload).collect();
+    let routed = routed(&plans, &payloads.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    let plan = plans.current();
+    let name = |table: usize| plan.tables[table].name.name().to_owned();
+    let own: Vec<_> = routed.tables.iter().map(|(table, rows)| (name(*table), rows.num_rows())).collect();
+    assert_eq!(own, [("many".to_owned(), 100), ("dead_letters".to_owned(), 5)]);
+    let [shared] = routed.few.as_slice() else { panic!("one batch for both") };
+    let few: BTreeMap<_, _> = shared.tables.iter().map(|(table, rows)| (name(*table), *rows)).collect();
+    assert_eq!(few, BTreeMap::from([("few".to_owned(), 20), ("fewer".to_owned(), 5)]));
+    assert_eq!(
+        routed.memory(),
+        routed.few[0].bytes + routed.tables.iter().map(|it| it.1.get_array_memory_size()).sum::<usize>()
+    );
+    for (table, rows) in routed.batches().filter(|(table, _)| *table != plan.dead_letters) {
+        let numbers = rows.column_by_name("n").unwrap().as_primitive::<Int64Type>().clone();
+        let offsets = rows.column_by_name("_src_offset").unwrap().as_primitive::<Int64Type>().clone();
+        for (number, offset) in numbers.iter().zip(&offsets) {
+            let offset = offset.unwrap();
+            assert_eq!(number, Some(offset));
+            let kind = payloads[offset as usize].split('"').nth(3).unwrap();
+            assert_eq!(kind, name(table), "offset {offset}");
+        }
+    }
 }
