@@ -14,16 +14,13 @@ use clap::{Args, Subcommand};
 use futures::TryStreamExt;
 use serde_json::json;
 use sluice_ingest::IngestSettings;
-use sluice_ingest::dead_letters::{self, Place, ReplayReport, ReplaySettings, Selection};
+use sluice_ingest::dead_letters::{self, Place, ReplayReport, ReplaySettings, Selection, TABLE};
 use sluice_sql::Engine;
 
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::output::{self, Format};
 use crate::{edge, ingest, parts};
-
-/// The table, as ingest names it.
-const TABLE: &str = "bronze.dead_letters";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -194,11 +191,15 @@ fn replay_settings(
     })
 }
 
+/// A text in SQL.
+fn literal(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
+
 /// The condition of a selection in SQL.
 fn condition(selection: &Selection) -> String {
-    let quoted = |text: &String| format!("'{}'", text.replace('\'', "''"));
     let any = |column: &str, texts: &[String]| {
-        let texts: Vec<_> = texts.iter().map(quoted).collect();
+        let texts: Vec<_> = texts.iter().map(|text| literal(text)).collect();
         format!(" and {column} in ({})", texts.join(", "))
     };
     let time = |time: DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::Micros, true);
@@ -221,7 +222,7 @@ fn condition(selection: &Selection) -> String {
 /// An engine over a lake with dead letters; `None` where nothing ever landed, so that there is no table of them.
 async fn engine(config: &Config) -> Result<Option<Engine>, Failure> {
     let lake = parts::lake(config).await?;
-    let is_there = lake.find(&TABLE.parse()?).await?.is_some();
+    let is_there = lake.find(&dead_letters::table()).await?.is_some();
     if is_there { parts::engine_over(lake, config).map(Some) } else { Ok(None) }
 }
 
@@ -259,9 +260,9 @@ async fn list(
 
 async fn show(config: &Config, place: &Place, how: (usize, bool), json: bool) -> Result<ExitCode, Failure> {
     let text = format!(
-        "select cause, error, kafka_timestamp, _ingested_at, key, payload from {TABLE} where _src_topic = '{}' \
+        "select cause, error, kafka_timestamp, _ingested_at, key, payload from {TABLE} where _src_topic = {} \
          and _src_partition = {} and _src_offset = {} limit 1",
-        place.topic.replace('\'', "''"),
+        literal(&place.topic),
         place.partition,
         place.offset
     );

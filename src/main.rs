@@ -24,6 +24,7 @@ mod produce;
 mod profile;
 mod progress;
 mod run;
+mod schedule;
 mod schemas;
 mod serve;
 mod sql;

@@ -10,11 +10,11 @@ use clap::Args;
 use sluice_ingest::Progress;
 use sluice_query::Server;
 use sluice_sql::Engine;
-use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::failure::Failure;
+use crate::schedule::Schedule;
 use crate::serve::ServeArgs;
 use crate::{build, ingest, maintain, parts, serve, stop, sync};
 
@@ -59,14 +59,9 @@ async fn ending<T, E>(part: impl Future<Output = Result<T, E>>, stop: &Cancellat
 }
 
 async fn build_again_and_again(engine: &Engine, config: &Config, stop: &CancellationToken) {
-    let mut turns = interval(config.models.every);
-    turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    turns.tick().await;
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            _ = turns.tick() => {}
-        }
+    let mut schedule = Schedule::new(config.models.every, stop);
+    schedule.turn().await; // The first build comes one period after the start.
+    while schedule.turn().await {
         if let Err(failure) = build::project(engine, &config.models.project, config.models.threads).await {
             tracing::error!("build: {}", failure.detail());
         }

@@ -3,18 +3,17 @@
 //! A sync that fails is reported and tried again at its next turn; the others go on.
 
 use std::process::ExitCode;
-use std::time::Duration;
 
 use clap::Args;
 use futures::future::join_all;
 use serde::Serialize;
 use sluice_catalog::Lake;
 use sluice_ingest::sync::{Outcome, SyncJob, SyncReport, Syncs};
-use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::failure::Failure;
+use crate::schedule::Schedule;
 use crate::{output, parts, stop};
 
 const EXAMPLES: &str = "\
@@ -93,19 +92,15 @@ pub(crate) async fn again_and_again(lake: &Lake, syncs: Option<Syncs>, stop: &Ca
     let jobs: Vec<_> = syncs.map(|syncs| syncs.jobs).unwrap_or_default();
     let scheduled = jobs.iter().filter_map(|job| Some((job, job.every?)));
     join_all(scheduled.map(|(job, every)| async move {
-        let mut turns = turns(every);
-        loop {
-            tokio::select! {
-                () = stop.cancelled() => return,
-                _ = turns.tick() => {}
-            }
-            tokio::select! {
-                // A run that is cut short leaves nothing worse than orphans.
-                () = stop.cancelled() => return,
-                done = sluice_ingest::sync::sync(lake, job, false) => match done {
-                    Ok(report) => tracing::info!(sync = %job.name, outcome = %report.outcome, rows = report.written, "synced"),
-                    Err(error) => tracing::error!("sync: {}", Failure::from(error).detail()),
+        let mut schedule = Schedule::new(every, stop);
+        while schedule.turn().await {
+            // A run that is cut short leaves nothing worse than orphans.
+            match stop.run_until_cancelled(sluice_ingest::sync::sync(lake, job, false)).await {
+                Some(Ok(SyncReport { outcome, written, .. })) => {
+                    tracing::info!(sync = %job.name, %outcome, rows = written, "synced");
                 }
+                Some(Err(error)) => tracing::error!("sync: {}", Failure::from(error).detail()),
+                None => {}
             }
         }
     }))
@@ -126,23 +121,11 @@ async fn in_turns(
     stop: &CancellationToken,
 ) -> Result<(), Failure> {
     let Some(every) = job.every else { return pull(lake, job, telling).await.map(|_| ()) };
-    let mut turns = turns(every);
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return Ok(()),
-            _ = turns.tick() => {}
-        }
-        tokio::select! {
-            () = stop.cancelled() => return Ok(()),
-            done = pull(lake, job, telling) => done.map(|_| ())?,
-        }
+    let mut schedule = Schedule::new(every, stop);
+    while schedule.turn().await {
+        stop.run_until_cancelled(pull(lake, job, telling)).await.transpose()?;
     }
-}
-
-fn turns(every: Duration) -> tokio::time::Interval {
-    let mut turns = interval(every);
-    turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    turns
+    Ok(())
 }
 
 /// Runs one sync and tells; whether it went well.

@@ -39,6 +39,7 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 pub use self::operation::{FileTest, Operation, Partitions, Rewrite, RowChanges, Scope, StagedManifests};
+pub(crate) use self::plan::TOKEN;
 pub(crate) use self::restate::restate;
 use crate::error::{Error, Result};
 use crate::lake::Lake;

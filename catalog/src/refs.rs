@@ -18,6 +18,7 @@ use std::collections::{BTreeMap, HashMap};
 use iceberg::TableUpdate;
 use iceberg::spec::{MAIN_BRANCH, SnapshotReference, SnapshotRetention, TableMetadata};
 
+use crate::commit::TOKEN;
 use crate::error::{Error, Result};
 use crate::offsets;
 use crate::snapshot::TableSnapshot;
@@ -192,7 +193,7 @@ async fn properties_at(base: &TableSnapshot, snapshot: i64) -> Result<Option<Has
 fn offsets_before(base: &TableSnapshot, snapshot: i64) -> Result<HashMap<String, String>> {
     let restored = offsets::at(base.metadata(), base.name(), snapshot)?;
     // The token of the last commit is no part of the rows.
-    let known = |key: &String| restored.contains_key(key) || key == "sluice.commit" || key == "sluice.model";
+    let known = |key: &String| restored.contains_key(key) || key == TOKEN || key == "sluice.model";
     let lost = base.metadata().properties().keys().find(|key| is_state(key) && !known(key));
     match lost {
         None => {

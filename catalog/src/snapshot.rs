@@ -8,6 +8,7 @@ use chrono::{DateTime, Utc};
 use iceberg::spec::{Snapshot, SnapshotReference, TableMetadata};
 
 use crate::alter::Redefinition;
+use crate::commit::TOKEN;
 use crate::error::{Error, Result};
 use crate::files::{self, LiveFile, Manifests};
 use crate::lake::Lake;
@@ -48,6 +49,13 @@ pub struct SnapshotInfo {
     pub operation: String,
     /// The summary as written.
     pub summary: HashMap<String, String>,
+}
+
+impl SnapshotInfo {
+    /// The token of the commit that made it; `None` when Sluice did not.
+    pub fn token(&self) -> Option<&str> {
+        self.summary.get(TOKEN).map(String::as_str)
+    }
 }
 
 impl TableSnapshot {

@@ -36,6 +36,15 @@ pub use self::replay::replay;
 use crate::registry::RegistrySettings;
 use crate::topics::{Origin, Topic};
 
+/// The table that takes what cannot land, of every topic and file.
+pub const TABLE: &str = "bronze.dead_letters";
+
+/// The name of [`TABLE`].
+#[expect(clippy::expect_used, reason = "a literal that is a valid name")]
+pub fn table() -> TableName {
+    TABLE.parse().expect("a valid name")
+}
+
 /// The source whose position in a table counts the replays that touched it.
 const SOURCE: &str = "dead-letters:replay";
 

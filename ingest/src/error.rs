@@ -138,14 +138,6 @@ pub enum Error {
         /// What is wrong with it.
         fact: String,
     },
-    /// A file of the lake that cannot be read.
-    #[error("cannot read {subject}: {fact}\n  check the object store; nothing was changed")]
-    Unreadable {
-        /// The file.
-        subject: String,
-        /// What was found.
-        fact: String,
-    },
     /// Others were faster again and again.
     #[error("`{table}` is changed by others all the time\n  nothing was changed here: try again later")]
     Overtaken {

@@ -24,6 +24,7 @@ pub mod topics;
 
 mod broker;
 mod budget;
+mod data_file;
 mod decode;
 mod error;
 mod evolve;

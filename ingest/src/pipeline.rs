@@ -25,6 +25,7 @@ pub(crate) use self::limit::{Count, Limits};
 pub use self::pauses::run_with_settings;
 use self::session::End;
 use crate::budget::Budget;
+use crate::dead_letters;
 use crate::decode::Decoder;
 use crate::error::{Error, Result};
 use crate::kafka::KafkaSettings;
@@ -83,14 +84,12 @@ pub struct IngestSettings {
 impl IngestSettings {
     /// The defaults, in the consumer group `sluice`.
     pub fn new(kafka: KafkaSettings, topics: Vec<Topic>) -> Self {
-        #[expect(clippy::expect_used, reason = "a literal that is a valid name")]
-        let dead_letters = TableName::new("bronze", "dead_letters").expect("a valid name");
         Self {
             kafka,
             group: "sluice".to_owned(),
             instance_id: None,
             topics,
-            dead_letters,
+            dead_letters: dead_letters::table(),
             commit_interval: Duration::from_secs(10),
             commit_bytes: 1 << 30,
             target_lag: None,

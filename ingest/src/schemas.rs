@@ -11,8 +11,9 @@ use std::fmt;
 
 use arrow::datatypes::{DataType, Fields, Schema};
 use serde::Serialize;
-use sluice_catalog::{Alteration, Lake, TableName};
+use sluice_catalog::{Alteration, Lake};
 
+use crate::dead_letters;
 use crate::decode::{avro, fit, protobuf};
 use crate::error::{Error, Result};
 use crate::evolve;
@@ -120,8 +121,7 @@ pub async fn check(registry: &Registry, lake: &Lake, topic: &Topic, proposal: Pr
     let schema = registry.with_references(language, text, references).await?;
     let unusable = |fact| Error::Schema { subject: "the new schema".to_owned(), fact };
     let given = fields(&schema, &message).map_err(unusable)?;
-    let letters = TableName::new("bronze", "dead_letters")?;
-    let mut plan = Plan::new(std::slice::from_ref(topic), letters)?;
+    let mut plan = Plan::new(std::slice::from_ref(topic), dead_letters::table())?;
     for table in 0..plan.tables.len() {
         if let Some(snapshot) = lake.find(&plan.tables[table].name).await? {
             plan = plan.grown(table, &snapshot.schema(), &[]);

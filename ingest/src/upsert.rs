@@ -28,7 +28,6 @@ mod land;
 mod latest;
 mod operation;
 mod payload;
-mod positions;
 mod stage;
 mod wanted;
 

@@ -7,12 +7,12 @@ use arrow::datatypes::Int64Type;
 use futures::TryStreamExt;
 use serde::Serialize;
 use sluice_catalog::Lake;
+use sluice_ingest::dead_letters;
 use sluice_sql::Session;
 
 use crate::failure::Failure;
 
 const NAMESPACE: &str = "bronze";
-const DEAD_LETTERS: &str = "dead_letters";
 
 /// Counts over all landed tables.
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -41,7 +41,7 @@ pub(super) async fn run(lake: &Lake, session: &Session, produced: u64) -> Result
     let mut offsets = String::new();
     for table in lake.tables(NAMESPACE).await? {
         let union = if offsets.is_empty() { "" } else { " union all " };
-        let dead = table.name() == DEAD_LETTERS;
+        let dead = table == dead_letters::table();
         write!(
             offsets,
             "{union}select _src_topic t, _src_partition p, _src_offset o, {dead} as dead from {table}"

@@ -44,7 +44,7 @@ fn kills_lose_and_double_nothing_where_tables_land_one_after_the_other() {
     let _alone = shop_topics();
     let lake = Lake::on_s3().with_kafka();
     let proxy = Proxy::start(&lake, &["--no-transactions"]);
-    let lake = lake.with("SLUICE_LAKE_CATALOG", &proxy.uri);
+    let lake = lake.with("SLUICE_LAKE_CATALOG", proxy.uri());
     lake.succeed(&["topics", "apply"]);
     lake.succeed(&["produce", "--events", "20000", "--bad", "0.01", "--seed", "21"]);
     for delay in moments(seed() ^ 1) {

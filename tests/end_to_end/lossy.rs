@@ -1,16 +1,13 @@
 //! `tests/clients/lossy.py` between the binary and its servers: replies are lost after the server did what it was asked,
 //! and every record lands once all the same.
 
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex};
+use std::process::Stdio;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
-
+use crate::between::Between;
 use crate::judge::exactly_once;
-use crate::parts::{parts, root};
+use crate::parts::parts;
 use crate::places::on_postgres;
 use crate::sluice::Lake;
 use crate::workers::{Crew, Stream};
@@ -20,45 +17,19 @@ const LOST: usize = 50;
 /// How long that may take.
 const PATIENCE: Duration = Duration::from_secs(240);
 
-/// A wire that loses messages, ended with the test.
-struct Lossy {
-    process: Child,
-    address: String,
-    faults: Arc<Mutex<Vec<Value>>>,
-}
+/// A wire that loses messages.
+struct Lossy(Between);
 
 impl Lossy {
     fn start(server: &str, arguments: &[&str]) -> Self {
-        let mut process = Command::new(parts().get("PYTHON"))
-            .arg(root().join("tests/clients/lossy.py"))
-            .arg(server)
-            .args(arguments)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
-        let address = lines.next().expect("the wire ended without naming its address").unwrap();
-        let faults = Arc::new(Mutex::new(Vec::new()));
-        let noting = Arc::clone(&faults);
-        std::thread::spawn(move || {
-            for line in lines.map_while(Result::ok) {
-                noting.lock().unwrap().push(serde_json::from_str(&line).unwrap());
-            }
-        });
-        Self { process, address, faults }
+        Self(Between::start("lossy.py", server, |program| {
+            program.args(arguments).stdin(Stdio::piped());
+        }))
     }
 
     /// How often this happened.
     fn count(&self, fault: &str) -> usize {
-        self.faults.lock().unwrap().iter().filter(|line| line["fault"] == fault).count()
-    }
-}
-
-impl Drop for Lossy {
-    fn drop(&mut self) {
-        self.process.kill().unwrap();
-        self.process.wait().unwrap();
+        self.0.said().iter().filter(|line| line["fault"] == fault).count()
     }
 }
 
@@ -73,8 +44,8 @@ fn fifty_lost_replies_lose_and_double_nothing() {
     let server = parts().get("AWS_ENDPOINT_URL").trim_start_matches("http://");
     let store = Lossy::start(server, &["--lose", "0.02", "--only", "PUT /", "--seed", "8"]);
     let variables = [
-        ("SLUICE_LAKE_CATALOG", format!("{user}@{}/{database}?sslmode=disable", catalog.address)),
-        ("AWS_ENDPOINT_URL", format!("http://{}", store.address)),
+        ("SLUICE_LAKE_CATALOG", format!("{user}@{}/{database}?sslmode=disable", catalog.0.address)),
+        ("AWS_ENDPOINT_URL", format!("http://{}", store.0.address)),
     ];
 
     let mut events = stream.send(PATIENCE.as_secs());

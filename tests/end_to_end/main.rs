@@ -5,7 +5,8 @@
 //! parts   Kafka, MinIO, PostgreSQL and the Python environment of the judges, started when the first test asks for them
 //! sluice  a lake of one test, and runs of the binary on it
 //! places  such a lake behind each kind of catalog
-//! lossy   between the binary and a server: loses requests and answers
+//! between a Python program between the binary and a server, and what it says
+//! lossy   such a program: loses requests and answers
 //! wire    between the binary and a server: kills the binary at a chosen request
 //! judge   PyIceberg, DuckDB and librdkafka, as scripts in tests/clients
 //! ```
@@ -22,6 +23,7 @@
 
 mod bad_events;
 mod bad_setup;
+mod between;
 mod catalogs;
 mod changes;
 mod clients;

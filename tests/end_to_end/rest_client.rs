@@ -1,54 +1,32 @@
 //! Sluice on REST catalogs of other talents than its own: a proxy takes away transactions, or hands out keys.
 
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex};
-
-use serde_json::Value;
-
+use crate::between::Between;
 use crate::clients::Server;
-use crate::parts::{parts, root};
+use crate::parts::parts;
 use crate::places::twin;
 use crate::sluice::Lake;
 
-/// `tests/clients/rest_proxy.py` in front of a server, ended with the test.
+/// `tests/clients/rest_proxy.py` in front of a server of the lake.
 pub(crate) struct Proxy {
-    process: Child,
-    pub(crate) uri: String,
-    said: Arc<Mutex<Vec<Value>>>,
+    // Ends first: what it still passes on needs the server.
+    between: Between,
     _server: Server,
 }
 
 impl Proxy {
     pub(crate) fn start(lake: &Lake, talents: &[&str]) -> Self {
         let server = Server::start(twin(lake));
-        let mut process = Command::new(parts().get("PYTHON"))
-            .arg(root().join("tests/clients/rest_proxy.py"))
-            .arg(format!("http://{}/iceberg", server.http))
-            .args(talents)
-            .envs(
-                ["MINIO_ENDPOINT", "MINIO_ROOT_USER", "MINIO_ROOT_PASSWORD"].map(|it| (it, parts().get(it))),
-            )
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
-        let uri = lines.next().expect("the proxy ended without naming its address").unwrap();
-        let said = Arc::new(Mutex::new(Vec::new()));
-        let saying = Arc::clone(&said);
-        std::thread::spawn(move || {
-            for line in lines.map_while(Result::ok) {
-                saying.lock().unwrap().push(serde_json::from_str(&line).unwrap());
-            }
-        });
-        Self { process, uri, said, _server: server }
+        let minio = ["MINIO_ENDPOINT", "MINIO_ROOT_USER", "MINIO_ROOT_PASSWORD"];
+        let between =
+            Between::start("rest_proxy.py", &format!("http://{}/iceberg", server.http), |program| {
+                program.args(talents).envs(minio.map(|name| (name, parts().get(name))));
+            });
+        Self { between, _server: server }
     }
-}
 
-impl Drop for Proxy {
-    fn drop(&mut self) {
-        self.process.kill().unwrap();
-        self.process.wait().unwrap();
+    /// Where clients reach it.
+    pub(crate) fn uri(&self) -> &str {
+        &self.between.address
     }
 }
 
@@ -59,7 +37,7 @@ fn a_lake_without_keys_uses_those_that_the_catalog_hands_out() {
     let proxy = Proxy::start(&lake, &["--vend", "0.2"]);
     let warehouse = lake.environment().iter().find(|(name, _)| name == "SLUICE_LAKE_WAREHOUSE").unwrap();
     let keyless =
-        Lake::on_disk().with("SLUICE_LAKE_CATALOG", &proxy.uri).with("SLUICE_LAKE_WAREHOUSE", &warehouse.1);
+        Lake::on_disk().with("SLUICE_LAKE_CATALOG", proxy.uri()).with("SLUICE_LAKE_WAREHOUSE", &warehouse.1);
     keyless.succeed(&["sql", "create table bronze.one as select 1 as id union all select 2"]);
     keyless.succeed(&["sql", "create table bronze.many (id bigint, name varchar)"]);
     let many = "insert into bronze.many select value as id, cast(value as varchar) as name \
@@ -71,6 +49,6 @@ fn a_lake_without_keys_uses_those_that_the_catalog_hands_out() {
     let expected = serde_json::json!({"one": 2, "many": 1_500_000});
     assert_eq!(keyless.succeed(&["sql", both, "--json"]).json(), expected);
     assert_eq!(lake.succeed(&["sql", both, "--json"]).json(), expected, "what another with keys reads");
-    let said = proxy.said.lock().unwrap();
+    let said = proxy.between.said();
     assert!(said.iter().any(|keys| keys["renews"] == true), "nothing was renewed: {said:?}");
 }

@@ -23,7 +23,7 @@ use crate::write::{StagedDeletes, StagedFiles};
 use crate::{alter, refs};
 
 /// Key of the commit's token, in the snapshot's summary and in the table's properties.
-pub(super) const TOKEN: &str = "sluice.commit";
+pub(crate) const TOKEN: &str = "sluice.commit";
 
 /// The next state of one table, before any file is written.
 pub(super) struct Draft<'a> {

@@ -1,9 +1,6 @@
 //! Rows of data files with their positions, and which rows of the table of dead letters are selected.
 //!
-//! Reads the store directly: this crate knows no SQL engine. Deletes by position are applied; a file with other deletes
-//! is refused, and compaction rids the table of them.
-
-use std::collections::BTreeSet;
+//! Deletes by position are applied; a file with other deletes is refused, and compaction rids the table of them.
 
 use arrow::array::{
     Array, AsArray, BinaryArray, Int32Array, Int64Array, StringArray, TimestampMicrosecondArray,
@@ -12,12 +9,11 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int32Type, Int64Type, TimeUnit, TimestampMicrosecondType};
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
-use futures::{Stream, StreamExt};
-use parquet::arrow::async_reader::ParquetObjectReader;
-use parquet::arrow::{ParquetRecordBatchStreamBuilder, ProjectionMask};
-use sluice_catalog::{Lake, LiveFile, PositionDeletes};
+use parquet::arrow::ProjectionMask;
+use sluice_catalog::{Lake, LiveFile};
 
 use super::{Place, Selection};
+use crate::data_file::{Deleted, Parts, deleted, open, positions};
 use crate::error::{Error, Result};
 
 /// Bytes of rows that are decoded at once, by the sizes that the file tells.
@@ -25,75 +21,28 @@ const BATCH_BYTES: i64 = 16 << 20;
 /// Rows that are decoded at once.
 const BATCH_ROWS: i64 = 8192;
 
-/// Some rows of a file, one after the other.
-pub(super) struct Stretch {
-    /// The position of the first in its file.
-    pub(super) first: u64,
-    pub(super) rows: RecordBatch,
-}
-
-/// All rows of a Parquet file of the lake, deleted ones too; only these columns, of those that it has.
-pub(super) async fn stretches(
-    lake: &Lake,
-    location: &str,
-    bytes: u64,
-    columns: Option<&[&str]>,
-) -> Result<impl Stream<Item = Result<Stretch>> + Unpin + use<>> {
-    let path = lake.object_path(location)?;
-    let subject = location.to_owned();
-    let unreadable = move |cause: &dyn std::fmt::Display| Error::Unreadable {
-        subject: subject.clone(),
-        fact: cause.to_string(),
-    };
-    let reader = ParquetObjectReader::new(lake.store(), path).with_file_size(bytes);
-    let builder = ParquetRecordBatchStreamBuilder::new(reader).await.map_err(|error| unreadable(&error))?;
-    let groups = builder.metadata().row_groups();
+/// All rows of a data file, deleted ones too; only these columns, of those that it has.
+pub(super) async fn parts(lake: &Lake, file: &LiveFile, columns: Option<&[&str]>) -> Result<Parts> {
+    let data = file.parts().0;
+    let reader = open(lake, data.file_path(), data.file_size_in_bytes()).await?;
+    let groups = reader.metadata().row_groups();
     let wide = groups.iter().map(|group| group.total_byte_size() / group.num_rows().max(1)).max();
     let rows = (BATCH_BYTES / wide.unwrap_or(1).max(1)).clamp(1, BATCH_ROWS);
     let mask = match columns {
-        Some(columns) => ProjectionMask::columns(builder.parquet_schema(), columns.iter().copied()),
+        Some(columns) => ProjectionMask::columns(reader.parquet_schema(), columns.iter().copied()),
         None => ProjectionMask::all(),
     };
-    let stream = builder.with_projection(mask).with_batch_size(rows as usize).build();
-    let mut stream = stream.map_err(|error| unreadable(&error))?;
-    let mut next = 0;
-    Ok(futures::stream::poll_fn(move |context| {
-        stream.poll_next_unpin(context).map(|item| {
-            item.map(|rows| {
-                let rows = rows.map_err(|error| unreadable(&error))?;
-                let first = next;
-                next += rows.num_rows() as u64;
-                Ok(Stretch { first, rows })
-            })
-        })
-    }))
+    let positions = positions(&reader);
+    let reader = reader.with_projection(mask).with_batch_size(rows as usize);
+    Ok(Parts::new(data.file_path(), reader, positions)?)
 }
 
-/// The positions of a data file whose rows are deleted.
-pub(super) async fn deleted(lake: &Lake, file: &LiveFile) -> Result<BTreeSet<u64>> {
-    let (data, deletes) = file.parts();
-    let mut positions = BTreeSet::new();
-    let files = match &deletes.positions {
-        PositionDeletes::None if deletes.equality.is_empty() => return Ok(positions),
-        PositionDeletes::Files(files) if deletes.equality.is_empty() => files,
-        _ => {
-            file.whole()?;
-            return Ok(positions);
-        }
-    };
-    for delete in files {
-        let delete = &delete.data_file;
-        let mut stretches = stretches(lake, delete.file_path(), delete.file_size_in_bytes(), None).await?;
-        while let Some(stretch) = stretches.next().await {
-            let rows = stretch?.rows;
-            let paths: StringArray = column(&rows, "file_path", &DataType::Utf8)?.as_string::<i32>().clone();
-            let rows: Int64Array =
-                column(&rows, "pos", &DataType::Int64)?.as_primitive::<Int64Type>().clone();
-            let own = paths.iter().zip(rows.values()).filter(|(path, _)| *path == Some(data.file_path()));
-            positions.extend(own.filter_map(|(_, position)| u64::try_from(*position).ok()));
-        }
+/// The positions of data files whose rows are deleted.
+pub(super) async fn gone(lake: &Lake, files: &[LiveFile]) -> Result<Deleted> {
+    for file in files.iter().filter(|file| !file.parts().1.equality.is_empty()) {
+        file.whole()?;
     }
-    Ok(positions)
+    Ok(deleted(lake, files).await?)
 }
 
 /// The columns of dead letters that a selection looks at.

@@ -6,10 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use arrow::array::AsArray;
 use arrow::datatypes::{DataType, Int32Type, Int64Type};
-use futures::StreamExt;
 use sluice_catalog::{Lake, TableSnapshot};
 
-use super::letters::{column, stretches};
+use super::letters::{column, parts};
+use crate::data_file::field_id;
 use crate::error::Result;
 
 const SOURCE: [&str; 3] = ["_src_topic", "_src_partition", "_src_offset"];
@@ -27,8 +27,7 @@ pub(super) async fn find(
     found: &mut Offsets,
 ) -> Result<()> {
     let schema = table.schema();
-    let id = schema.field_with_name("_src_offset").ok();
-    let id = id.and_then(|field| field.metadata().get("PARQUET:field_id")?.parse::<i32>().ok());
+    let id = schema.field_with_name("_src_offset").ok().and_then(field_id);
     for file in table.files().await? {
         let bounds = id.and_then(|id| file.long_bounds(id));
         let may_hold = |(low, high): (i64, i64)| {
@@ -37,10 +36,9 @@ pub(super) async fn find(
         if !bounds.is_none_or(may_hold) {
             continue;
         }
-        let data = file.parts().0;
-        let mut rows = stretches(lake, data.file_path(), data.file_size_in_bytes(), Some(&SOURCE)).await?;
-        while let Some(stretch) = rows.next().await {
-            let rows = stretch?.rows;
+        let mut parts = parts(lake, &file, Some(&SOURCE)).await?;
+        while let Some(part) = parts.next().await? {
+            let rows = part.rows;
             let topics = column(&rows, SOURCE[0], &DataType::Utf8)?;
             let partitions = column(&rows, SOURCE[1], &DataType::Int32)?;
             let offsets = column(&rows, SOURCE[2], &DataType::Int64)?;

@@ -12,16 +12,16 @@ use std::sync::Arc;
 use arrow::array::AsArray;
 use arrow::datatypes::Int64Type;
 use arrow::record_batch::RecordBatch;
-use futures::StreamExt;
 use sluice_catalog::{
     Commit, CommitOutcome, DeleteWriter, Lake, LiveFile, OffsetRange, Operation, RowChanges, Scope, SourceId,
     SourceRanges, TableSnapshot, TableWriter,
 };
 use uuid::Uuid;
 
-use super::letters::{self, KEYS, Letters, Messages, stretches};
+use super::letters::{self, KEYS, Letters, Messages, parts};
 use super::present::{self, Offsets};
 use super::{ReplayReport, ReplaySettings, SOURCE, can_replay};
+use crate::data_file::Deleted;
 use crate::error::{Error, Result};
 use crate::evolve::{Plans, has_columns, refit};
 use crate::pipeline::{new_token, now, now_micros};
@@ -80,6 +80,8 @@ struct Base {
     letters: TableSnapshot,
     /// Of the letters.
     files: Vec<LiveFile>,
+    /// Rows of them that are no letters any more.
+    deleted: Deleted,
     /// By table number; `None` for a table that nobody created yet.
     tables: Vec<Option<TableSnapshot>>,
     /// Where [`SOURCE`] stands in each.
@@ -148,8 +150,9 @@ impl Base {
             tables.push(found);
         }
         let files = letters.files().await?;
+        let deleted = letters::gone(lake, &files).await?;
         let (present, waiting) = (BTreeMap::new(), BTreeMap::new());
-        let mut base = Self { letters, files, tables, replays, present, waiting };
+        let mut base = Self { letters, files, deleted, tables, replays, present, waiting };
         let wanted = base.wanted(lake, settings, plan).await?;
         for (topic, mut wanted) in wanted {
             let waiting = base.waiting(plan, topic, &mut wanted)?;
@@ -174,10 +177,9 @@ impl Base {
     ) -> Result<BTreeMap<usize, Offsets>> {
         let mut wanted: BTreeMap<usize, Offsets> = BTreeMap::new();
         for file in &self.files {
-            let data = file.parts().0;
-            let mut keys = stretches(lake, data.file_path(), data.file_size_in_bytes(), Some(&KEYS)).await?;
-            while let Some(stretch) = keys.next().await {
-                let letters = Letters::of(&stretch?.rows)?;
+            let mut keys = parts(lake, file, Some(&KEYS)).await?;
+            while let Some(part) = keys.next().await? {
+                let letters = Letters::of(&part.rows)?;
                 for row in (0..letters.len()).filter(|row| settings.selection.takes(&letters, *row)) {
                     if let Some(topic) = plan.topic_index(letters.topic(row)) {
                         let offsets = wanted.entry(topic).or_default();
@@ -235,17 +237,15 @@ struct Gone {
 impl Work<'_> {
     /// Lands what can be landed of a file of letters.
     async fn file(&mut self, base: &Base, file: &LiveFile) -> Result<Gone> {
-        let data = file.parts().0;
-        let deleted = letters::deleted(self.lake, file).await?;
+        let deleted = base.deleted.of(file);
         let mut positions = Vec::new();
-        let mut rows = stretches(self.lake, data.file_path(), data.file_size_in_bytes(), None).await?;
-        while let Some(stretch) = rows.next().await {
-            let stretch = stretch?;
-            let (letters, messages) = (Letters::of(&stretch.rows)?, Messages::of(&stretch.rows)?);
+        let mut parts = parts(self.lake, file, None).await?;
+        while let Some(part) = parts.next().await? {
+            let (letters, messages) = (Letters::of(&part.rows)?, Messages::of(&part.rows)?);
             let mut batches: BTreeMap<(usize, i32), (RawBatch, Vec<u64>)> = BTreeMap::new();
             for row in 0..letters.len() {
-                let position = stretch.first + row as u64;
-                if deleted.contains(&position) || !self.settings.selection.takes(&letters, row) {
+                let position = part.positions[row];
+                if deleted.contains(position) || !self.settings.selection.takes(&letters, row) {
                     continue;
                 }
                 self.report.selected += 1;
@@ -274,7 +274,7 @@ impl Work<'_> {
                 self.batch(raw, &at, &mut positions).await?;
             }
         }
-        let live = data.record_count() - deleted.len() as u64;
+        let live = file.parts().0.record_count() - deleted.len();
         let all = !positions.is_empty() && positions.len() as u64 == live;
         Ok(Gone { file: file.clone(), positions, all })
     }

@@ -1,9 +1,13 @@
 //! Replays on a real catalog with files in memory.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use arrow::array::{AsArray, Int64Array, RecordBatch};
-use sluice_catalog::{Commit, Lake, Operation, TableWriter, WriterSettings};
+use sluice_catalog::{
+    Commit, DeleteFile, Deletes, EqualityDeletes, Lake, LiveFile, Operation, PositionDeletes, TableWriter,
+    WriterSettings,
+};
 
 use super::*;
 use crate::fixtures;
@@ -48,17 +52,16 @@ fn settings(topics: Vec<Topic>) -> ReplaySettings {
 /// The offsets of a table's live rows, each as often as it is there.
 async fn offsets(lake: &Lake, table: &str) -> Vec<i64> {
     let mut found = Vec::new();
-    for file in lake.load(&fixtures::name(table)).await.unwrap().files().await.unwrap() {
-        let gone = letters::deleted(lake, &file).await.unwrap();
-        let data = file.parts().0;
-        let bytes = data.file_size_in_bytes();
-        let mut rows = letters::stretches(lake, data.file_path(), bytes, None).await.unwrap();
-        while let Some(stretch) = futures::StreamExt::next(&mut rows).await {
-            let stretch = stretch.unwrap();
-            let offsets = stretch.rows.column_by_name("_src_offset").unwrap().clone();
+    let files = lake.load(&fixtures::name(table)).await.unwrap().files().await.unwrap();
+    let gone = letters::gone(lake, &files).await.unwrap();
+    for file in files {
+        let gone = gone.of(&file);
+        let mut parts = letters::parts(lake, &file, None).await.unwrap();
+        while let Some(part) = parts.next().await.unwrap() {
+            let offsets = part.rows.column_by_name("_src_offset").unwrap().clone();
             let offsets: &Int64Array = offsets.as_primitive();
-            let live = offsets.values().iter().zip(stretch.first..);
-            found.extend(live.filter(|(_, position)| !gone.contains(position)).map(|(offset, _)| *offset));
+            let live = offsets.values().iter().zip(part.positions);
+            found.extend(live.filter(|(_, position)| !gone.contains(*position)).map(|(offset, _)| *offset));
         }
     }
     found.sort_unstable();
@@ -243,4 +246,28 @@ async fn letters_of_topics_that_headers_or_messages_route_stay() {
         assert_eq!(offsets(&lake, "bronze.dead_letters").await, [1, 2, 4, 5]);
     }
     assert_eq!(replay(&lake, &settings(corrected())).await.unwrap().landed, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn letters_that_another_engine_deleted_in_its_way_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let lake = fixtures::lake(dir.path()).await;
+    landed(&lake).await;
+    let table = lake.load(&fixtures::name("bronze.dead_letters")).await.unwrap();
+    let file = table.files().await.unwrap().remove(0);
+    let (data_file, sequence_number) = (Arc::new(file.parts().0.clone()), file.sequence_number);
+    let partition_spec_id = file.partition_spec_id;
+    let delete =
+        Arc::new(DeleteFile { data_file: Arc::clone(&data_file), partition_spec_id, sequence_number });
+    let by_value = EqualityDeletes { scope: Arc::from([Arc::clone(&delete)]), from: 0 };
+    for deletes in [
+        Deletes { equality: vec![by_value], ..Deletes::default() },
+        Deletes { positions: PositionDeletes::Vector(delete), ..Deletes::default() },
+    ] {
+        let file =
+            LiveFile::with_deletes(Arc::clone(&data_file), partition_spec_id, sequence_number, deletes);
+        let error = letters::gone(&lake, &[file]).await.unwrap_err().to_string();
+        assert!(error.contains("deleted by other files"), "{error}");
+    }
+    assert!(letters::gone(&lake, &[file]).await.is_ok());
 }

@@ -144,7 +144,7 @@ impl Check {
     fn finish(self, part: &Part) -> Result<Fingerprint> {
         match self {
             Self::Take { sha256, mut found } => {
-                found.sha256 = sha256.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+                found.sha256 = format!("{:x}", sha256.finalize());
                 Ok(found)
             }
             Self::Compare { expected, segment } if segment == expected.segments.len() => Ok(expected),

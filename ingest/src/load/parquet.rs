@@ -64,10 +64,9 @@ pub(super) fn survey(part: &Part, progress: &Progress) -> Result<Survey> {
         names.push(name.clone());
         columns.push((field.name().clone(), Column::new(name, field.data_type().clone())));
     }
-    let sha256 = sha256.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
     Ok(Survey {
         part: part.clone(),
-        fingerprint: Fingerprint::of(sha256),
+        fingerprint: Fingerprint::of(format!("{:x}", sha256.finalize())),
         length: rows,
         data_start: 0,
         columns,

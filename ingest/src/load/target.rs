@@ -15,7 +15,7 @@ use sluice_catalog::{
 
 use super::{Error, Result};
 use crate::pipeline::{new_token, now};
-use crate::reject;
+use crate::{dead_letters, reject};
 
 /// The cluster that offsets of files belong to.
 const CLUSTER: &str = "files";
@@ -90,7 +90,7 @@ impl Target {
         let letters = match self.letters.take() {
             Some(letters) => letters,
             None => {
-                let name = TableName::new("bronze", "dead_letters")?;
+                let name = dead_letters::table();
                 let (Created::New(table) | Created::Existed(table)) =
                     self.lake.create(&name, TableSpec::new(reject::schema())).await?;
                 (name, writer(&self.lake, &table)?)

@@ -75,22 +75,15 @@ impl Content {
         digest.update(&self.columns);
         self.sum.iter().for_each(|lane| digest.update(lane.to_be_bytes()));
         digest.update(self.count.to_be_bytes());
-        hex(&digest.finalize())
+        format!("{:x}", digest.finalize())
     }
 }
 
 /// SHA-256 of a text, in hex.
 pub(super) fn of_text(text: &str) -> String {
-    hex(&Sha256::digest(text.as_bytes()))
+    format!("{:x}", Sha256::digest(text.as_bytes()))
 }
 
 fn half(digest: &[u8]) -> u128 {
     digest.iter().take(16).fold(0, |number, byte| number << 8 | u128::from(*byte))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }

@@ -1,4 +1,4 @@
-//! What a table has already of the rows that a source gives: read from its files, some columns, row group by row group.
+//! What a table has already of the rows that a source gives: read from its files, some columns, some rows at a time.
 //!
 //! Columns are found by their field id, so renamed ones are found too; what an older file lacks is null. Rows that were
 //! deleted by position are passed over. Other kinds of deletes are another engine's: they are refused.
@@ -6,20 +6,17 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Int64Array, new_null_array};
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Fields, Int64Type};
 use arrow::error::ArrowError;
-use futures::TryStreamExt;
 use parquet::arrow::arrow_reader::statistics::StatisticsConverter;
-use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
-use parquet::arrow::async_reader::{ParquetObjectReader, ParquetRecordBatchStreamBuilder};
-use parquet::arrow::{PARQUET_FIELD_ID_META_KEY, ProjectionMask};
-use sluice_catalog::{Lake, LiveFile, PositionDeletes, TableSnapshot};
+use sluice_catalog::{Deletes, Lake, LiveFile, PositionDeletes, TableSnapshot};
 
 use super::SyncJob;
 use super::content::Rows;
 use super::error::{Error, Result};
+use crate::data_file::{Columns, Deleted, Parts, Reader, deleted, field_id, open, positions};
 
 /// Rows that are compared in memory, at most; each takes some 40 bytes.
 pub(super) const COMPARED_MAX: usize = 5_000_000;
@@ -32,13 +29,6 @@ pub(super) struct Present<'a> {
     pub(super) lake: &'a Lake,
     pub(super) job: &'a SyncJob,
     pub(super) table: &'a TableSnapshot,
-}
-
-/// Some rows of a file.
-struct Part {
-    /// Position of the first one.
-    first: u64,
-    columns: Vec<ArrayRef>,
 }
 
 impl Present<'_> {
@@ -54,16 +44,17 @@ impl Present<'_> {
             std::iter::once(cursor).chain(compared.iter().map(|it| it.name().as_str())).collect();
         let mut rows = Rows::new(compared)?;
         let mut found: HashMap<u128, u32> = HashMap::new();
-        for file in self.table.files().await? {
-            let gone = self.gone(&file).await?;
-            let mut groups = Groups::open(self, &file, &names).await?;
-            groups.skip_below(cursor, from);
-            while let Some(part) = groups.next().await? {
-                let cursors = whole_numbers(&part.columns[0])?;
-                let prints = rows.fingerprints(&part.columns[1..])?;
+        let (files, deleted) = self.files().await?;
+        for file in files {
+            let gone = deleted.of(&file);
+            let (columns, mut parts) = self.read(&file, &names, from).await?;
+            while let Some(part) = parts.next().await? {
+                let columns = columns.of(&part.rows)?;
+                let cursors = whole_numbers(&columns[0])?;
+                let prints = rows.fingerprints(&columns[1..])?;
                 for (row, print) in prints.into_iter().enumerate() {
                     let inside = from.is_none_or(|from| cursors.is_valid(row) && cursors.value(row) >= from);
-                    if inside && !gone.contains(&(part.first + row as u64)) {
+                    if inside && !gone.contains(part.positions[row]) {
                         *found.entry(print).or_default() += 1;
                     }
                 }
@@ -78,15 +69,15 @@ impl Present<'_> {
         let names: Vec<_> = key.iter().map(|field| field.name().as_str()).collect();
         let mut rows = Rows::new(key)?;
         let mut found = Vec::new();
-        for file in self.table.files().await? {
-            let gone = self.gone(&file).await?;
-            let mut groups = Groups::open(self, &file, &names).await?;
+        let (files, deleted) = self.files().await?;
+        for file in files {
+            let gone = deleted.of(&file);
+            let (columns, mut parts) = self.read(&file, &names, None).await?;
             let mut positions = Vec::new();
-            while let Some(part) = groups.next().await? {
-                let prints = rows.fingerprints(&part.columns)?;
-                let hits = prints.into_iter().zip(part.first..).filter(|(print, _)| keys.contains(print));
-                positions
-                    .extend(hits.map(|(_, position)| position).filter(|position| !gone.contains(position)));
+            while let Some(part) = parts.next().await? {
+                let prints = rows.fingerprints(&columns.of(&part.rows)?)?;
+                let hits = prints.into_iter().zip(part.positions).filter(|(print, _)| keys.contains(print));
+                positions.extend(hits.map(|(_, position)| position).filter(|it| !gone.contains(*it)));
             }
             if !positions.is_empty() {
                 found.push((file, positions));
@@ -104,127 +95,51 @@ impl Present<'_> {
         Err(Error::content(&self.job.name, fact, "make `overlap` shorter, or leave `cursor` out"))
     }
 
-    /// The positions that are deleted in a file.
-    async fn gone(&self, file: &LiveFile) -> Result<HashSet<u64>> {
-        let (data, deletes) = file.parts();
-        let files = match &deletes.positions {
-            PositionDeletes::None if deletes.equality.is_empty() => return Ok(HashSet::new()),
-            PositionDeletes::Files(files) if deletes.equality.is_empty() => files,
-            _ => {
-                let fact = "has rows that another engine deleted by key or by vector";
-                let remedy = "compact it with `sluice maintain`, then run the sync again";
-                return Err(Error::table(&self.job.name, &self.job.table, fact, remedy));
-            }
+    /// The files of the table, and the rows of them that are deleted.
+    async fn files(&self) -> Result<(Vec<LiveFile>, Deleted)> {
+        let files = self.table.files().await?;
+        let foreign = |deletes: &Deletes| {
+            !deletes.equality.is_empty() || matches!(deletes.positions, PositionDeletes::Vector(_))
         };
-        let mut gone = HashSet::new();
-        for delete in files {
-            let path = self.lake.object_path(delete.data_file.file_path())?;
-            let reader = ParquetObjectReader::new(self.lake.store(), path);
-            let stream = ParquetRecordBatchStreamBuilder::new(reader).await.and_then(|it| it.build());
-            let mut stream = stream.map_err(ArrowError::from)?;
-            while let Some(batch) = stream.try_next().await.map_err(ArrowError::from)? {
-                let (paths, at) = (column(&batch, "file_path")?, column(&batch, "pos")?);
-                let (paths, at) = (cast(paths, &DataType::Utf8)?, whole_numbers(at)?);
-                for (path, position) in paths.as_string::<i32>().iter().zip(at.iter()) {
-                    if path == Some(data.file_path()) {
-                        gone.extend(position.and_then(|position| u64::try_from(position).ok()));
-                    }
-                }
-            }
-            self.check(gone.len())?;
+        if files.iter().any(|file| foreign(file.parts().1)) {
+            let fact = "has rows that another engine deleted by key or by vector";
+            let remedy = "compact it with `sluice maintain`, then run the sync again";
+            return Err(Error::table(&self.job.name, &self.job.table, fact, remedy));
         }
-        Ok(gone)
-    }
-}
-
-/// The row groups of a file, some columns each.
-struct Groups {
-    reader: ParquetObjectReader,
-    metadata: ArrowReaderMetadata,
-    /// The wanted columns: place in the file, if it is there, and type.
-    wanted: Vec<(Option<usize>, DataType)>,
-    /// Row groups to be read, the next one last, with the position of their first row.
-    open: Vec<(usize, u64)>,
-    /// Of the row group under way.
-    parts: std::collections::VecDeque<Part>,
-}
-
-impl Groups {
-    async fn open(present: &Present<'_>, file: &LiveFile, names: &[&str]) -> Result<Self> {
-        let path = present.lake.object_path(file.parts().0.file_path())?;
-        let mut reader = ParquetObjectReader::new(present.lake.store(), path);
-        let metadata = ArrowReaderMetadata::load_async(&mut reader, ArrowReaderOptions::new()).await;
-        let metadata = metadata.map_err(ArrowError::from)?;
-        let schema = present.table.schema();
-        let in_file = |field: &Field| {
-            let wanted = field.metadata().get(PARQUET_FIELD_ID_META_KEY);
-            let mut fields = metadata.schema().fields().iter();
-            fields.position(|it| wanted.is_some() && it.metadata().get(PARQUET_FIELD_ID_META_KEY) == wanted)
-        };
-        let wanted = names.iter().map(|name| {
-            let field = schema.field_with_name(name)?;
-            Ok((in_file(field), field.data_type().clone()))
-        });
-        let wanted = wanted.collect::<Result<Vec<_>, ArrowError>>()?;
-        let mut first = 0;
-        let mut open = Vec::new();
-        for (group, details) in metadata.metadata().row_groups().iter().enumerate() {
-            open.push((group, first));
-            first += u64::try_from(details.num_rows()).unwrap_or_default();
+        let deleted = deleted(self.lake, &files).await?;
+        for file in &files {
+            self.check(usize::try_from(deleted.of(file).len()).unwrap_or(usize::MAX))?;
         }
-        open.reverse();
-        Ok(Self { reader, metadata, wanted, open, parts: Default::default() })
+        Ok((files, deleted))
     }
 
-    /// Leaves out row groups whose statistics say that no cursor, the first wanted column, reaches `from`.
-    fn skip_below(&mut self, cursor: &str, from: Option<i64>) {
-        let (Some(from), Some((Some(_), _))) = (from, self.wanted.first()) else { return };
-        let groups = self.metadata.metadata().row_groups();
-        let largest =
-            StatisticsConverter::try_new(cursor, self.metadata.schema(), self.metadata.parquet_schema())
-                .and_then(|it| it.row_group_maxes(groups));
+    /// Some columns of a file, of the row groups whose first column may not be below `from`.
+    async fn read(&self, file: &LiveFile, names: &[&str], from: Option<i64>) -> Result<(Columns, Parts)> {
+        let (data, schema) = (file.parts().0, self.table.schema());
+        let reader = open(self.lake, data.file_path(), data.file_size_in_bytes()).await?;
+        let fields = names.iter().map(|name| schema.field_with_name(name));
+        let fields: Vec<&Field> = fields.collect::<Result<_, ArrowError>>()?;
+        let in_table = fields.iter().map(|it| (it.name().as_str(), field_id(it), it.data_type()));
+        let columns = Columns::find(reader.schema(), in_table);
+        let largest = columns.places.first().copied().flatten().and_then(|place| largest(&reader, place));
         // Without statistics everything is read.
-        let Some(largest) = largest.ok().and_then(|it| whole_numbers(&it).ok()) else { return };
-        self.open.retain(|(group, _)| largest.is_null(*group) || largest.value(*group) >= from);
-    }
-
-    async fn next(&mut self) -> Result<Option<Part>> {
-        while self.parts.is_empty() {
-            let Some((group, first)) = self.open.pop() else { return Ok(None) };
-            self.read(group, first).await.map_err(ArrowError::from)?;
-        }
-        Ok(self.parts.pop_front())
-    }
-
-    async fn read(&mut self, group: usize, mut first: u64) -> parquet::errors::Result<()> {
-        let mut places: Vec<usize> = self.wanted.iter().filter_map(|(place, _)| *place).collect();
-        places.sort_unstable();
-        places.dedup();
-        let builder =
-            ParquetRecordBatchStreamBuilder::new_with_metadata(self.reader.clone(), self.metadata.clone());
-        let mask = ProjectionMask::roots(self.metadata.parquet_schema(), places.iter().copied());
-        let mut stream = builder.with_projection(mask).with_row_groups(vec![group]).build()?;
-        while let Some(batch) = stream.try_next().await? {
-            let columns = self.wanted.iter().map(|(place, data_type)| {
-                let place = place.and_then(|place| places.binary_search(&place).ok());
-                match place.map(|place| batch.column(place)) {
-                    None => Ok(new_null_array(data_type, batch.num_rows())),
-                    Some(column) if column.data_type().equals_datatype(data_type) => Ok(Arc::clone(column)),
-                    Some(column) => cast(column, data_type),
-                }
-            });
-            let columns = columns.collect::<Result<Vec<_>, _>>()?;
-            let rows = batch.num_rows();
-            self.parts.push_back(Part { first, columns });
-            first += rows as u64;
-        }
-        Ok(())
+        let below = |group: usize| match (from, &largest) {
+            (Some(from), Some(largest)) => largest.is_valid(group) && largest.value(group) < from,
+            _ => false,
+        };
+        let groups = positions(&reader).into_iter().enumerate();
+        let (groups, positions): (Vec<_>, Vec<_>) = groups.filter(|(group, _)| !below(*group)).unzip();
+        let mask = columns.mask(reader.parquet_schema());
+        let reader = reader.with_projection(mask).with_row_groups(groups);
+        Ok((columns, Parts::new(data.file_path(), reader, positions)?))
     }
 }
 
-fn column<'a>(batch: &'a arrow::record_batch::RecordBatch, name: &str) -> Result<&'a ArrayRef, ArrowError> {
-    let missing = || ArrowError::SchemaError(format!("a delete file has no column {name}"));
-    batch.column_by_name(name).ok_or_else(missing)
+/// The largest value of a column of whole numbers in each row group, as its statistics say.
+fn largest(reader: &Reader, place: usize) -> Option<Int64Array> {
+    let name = reader.schema().field(place).name();
+    let statistics = StatisticsConverter::try_new(name, reader.schema(), reader.parquet_schema()).ok()?;
+    whole_numbers(&statistics.row_group_maxes(reader.metadata().row_groups()).ok()?).ok()
 }
 
 /// Cursors as whole numbers: microseconds, days, or themselves.
@@ -235,3 +150,6 @@ pub(super) fn whole_numbers(column: &ArrayRef) -> Result<Int64Array, ArrowError>
     };
     Ok(cast(&column, &DataType::Int64)?.as_primitive::<Int64Type>().clone())
 }
+
+#[cfg(test)]
+mod tests;

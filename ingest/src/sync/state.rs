@@ -19,8 +19,6 @@ use super::{Attempt, SyncJob, SyncReport};
 use crate::pipeline::now;
 
 const PROPERTY: &str = "sluice.sync";
-/// The summary's key of a commit's token.
-const TOKEN: &str = "sluice.commit";
 const CLUSTER: &str = "sync";
 const PARTITION: i32 = 0;
 
@@ -82,7 +80,7 @@ fn last_change(table: &TableSnapshot) -> Option<String> {
     let history = table.history();
     let change = history.iter().find(|snapshot| snapshot.operation != "replace");
     match (change, table.snapshot_id()) {
-        (Some(change), _) => Some(change.summary.get(TOKEN).cloned().unwrap_or_default()),
+        (Some(change), _) => Some(change.token().unwrap_or_default().to_owned()),
         (None, Some(_)) => Some(String::new()),
         (None, None) => None,
     }

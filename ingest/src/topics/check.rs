@@ -8,6 +8,7 @@ use super::{
     Column, Format, Kind, Origin, RESERVED_COLUMNS, REST_COLUMN, Required, Route, SchemaPolicy, TEXT_FIELD,
     Target, Template, Topic, Topics,
 };
+use crate::dead_letters;
 
 const NAME_LENGTH_MAX: usize = 249;
 
@@ -150,7 +151,7 @@ pub(super) fn route(route: &Route) -> Result<(), String> {
              `schema: evolve`"
         ));
     }
-    if table.table().is_some_and(|table| (table.namespace(), table.name()) == ("bronze", "dead_letters")) {
+    if table.table().is_some_and(|table| *table == dead_letters::table()) {
         return Err(format!("`{table}` takes what no route can land\n  choose another table"));
     }
     let is_own =

@@ -12,20 +12,16 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, new_null_array};
-use arrow::compute::cast;
+use arrow::array::ArrayRef;
 use arrow::error::ArrowError;
 use futures::{StreamExt, TryStreamExt};
-use parquet::arrow::ProjectionMask;
-use parquet::arrow::async_reader::{ParquetObjectReader, ParquetRecordBatchStreamBuilder};
-use parquet::errors::ParquetError;
 use roaring::RoaringTreemap;
-use sluice_catalog::{Bounds, Error as LakeError, Lake, LiveFile, TableSnapshot};
+use sluice_catalog::{Bounds, Error as LakeError, Lake, LiveFile, PositionDeletes, TableName, TableSnapshot};
 
 use super::groups::row_groups;
-use super::keys::{Bytes, field_ids};
-use super::positions::{self, Deleted};
+use super::keys::Bytes;
 use super::wanted::Wanted;
+use crate::data_file::{Columns, Deleted, Parts, deleted, open};
 use crate::error::{Error, Result};
 
 /// Files read at the same time.
@@ -62,7 +58,8 @@ pub(super) async fn find(lake: &Lake, table: &TableSnapshot, wanted: &Arc<Wanted
     let mut files = table.files().await?;
     files.retain(|file| wanted.may_be_in(|id| Bounds::of(file.parts().0, id)));
     let by_order = wanted.buffer.columns.columns.len() > wanted.buffer.columns.key_width;
-    let gone = Arc::new(positions::deleted(lake, table.name(), &files, by_order).await?);
+    understood(table.name(), &files, by_order)?;
+    let gone = Arc::new(deleted(lake, &files).await?);
     let looks = files.into_iter().map(|file| {
         let (lake, wanted, gone) = (lake.clone(), Arc::clone(wanted), Arc::clone(&gone));
         async move {
@@ -82,8 +79,7 @@ pub(super) async fn find(lake: &Lake, table: &TableSnapshot, wanted: &Arc<Wanted
         if look.positions.is_empty() {
             continue;
         }
-        let before = gone.get(file.parts().0.file_path());
-        let positions = before.map_or(look.positions.clone(), |before| before | &look.positions);
+        let positions = gone.of(&file) | &look.positions;
         match positions.len() == file.parts().0.record_count() {
             true => found.whole.push(file),
             false => found.targets.push(Target { file, positions }),
@@ -96,45 +92,25 @@ pub(super) async fn find(lake: &Lake, table: &TableSnapshot, wanted: &Arc<Wanted
 async fn look(lake: &Lake, file: &LiveFile, wanted: &Wanted, gone: &Deleted) -> Result<Look> {
     let data = file.parts().0;
     let location = data.file_path();
-    let builder = open(lake, location, data.file_size_in_bytes()).await?;
-    let columns = &wanted.buffer.columns.columns;
-    let ids = field_ids(builder.schema());
-    let nameless = ids.iter().all(Option::is_none);
-    let places: Vec<Option<usize>> = columns
-        .iter()
-        .map(|column| match (nameless, column.field_id) {
-            (false, Some(id)) => ids.iter().position(|known| *known == Some(id)),
-            _ => builder.schema().index_of(&column.name).ok(),
-        })
-        .collect();
-    if places[..wanted.buffer.columns.key_width].iter().any(Option::is_none) {
+    let reader = open(lake, location, data.file_size_in_bytes()).await?;
+    let keys = &wanted.buffer.columns;
+    let in_table = keys.columns.iter().map(|it| (it.name.as_str(), it.field_id, &it.data_type));
+    let columns = Columns::find(reader.schema(), in_table);
+    if columns.places[..keys.key_width].iter().any(Option::is_none) {
         return Ok(Look::default()); // Rows from before the column have a key that is null, which no event has.
     }
-    let (groups, ranges) = row_groups(&builder, wanted, &places);
+    let (groups, positions) = row_groups(&reader, wanted, &columns.places);
     if groups.is_empty() {
         return Ok(Look::default());
     }
-    let mut roots: Vec<usize> = places.iter().flatten().copied().collect();
-    roots.sort_unstable();
-    roots.dedup();
-    let mask = ProjectionMask::roots(builder.parquet_schema(), roots.iter().copied());
-    let broken = |error| unreadable(location, &error);
-    let mut stream = builder.with_projection(mask).with_row_groups(groups).build().map_err(broken)?;
-    let mut positions = ranges.into_iter().flatten();
-    let gone = gone.get(location);
+    let mask = columns.mask(reader.parquet_schema());
+    let mut parts = Parts::new(location, reader.with_projection(mask).with_row_groups(groups), positions)?;
+    let gone = gone.of(file);
     let mut look = Look::default();
-    while let Some(batch) = stream.try_next().await.map_err(broken)? {
-        let arrays = columns.iter().zip(&places).map(|(column, place)| {
-            let at = place.and_then(|place| roots.iter().position(|root| *root == place));
-            match at {
-                Some(at) => cast(batch.column(at), &column.data_type),
-                None => Ok(new_null_array(&column.data_type, batch.num_rows())),
-            }
-        });
-        let arrays = arrays.collect::<Result<Vec<_>, _>>().map_err(Error::Columns)?;
-        let live = positions.by_ref().take(batch.num_rows());
-        let live = live.map(|position| (position, gone.is_some_and(|gone| gone.contains(position))));
-        compare(wanted, &arrays, live, &mut look).map_err(Error::Columns)?;
+    while let Some(part) = parts.next().await? {
+        let arrays = columns.of(&part.rows).map_err(Error::Columns)?;
+        let rows = part.positions.into_iter().map(|position| (position, gone.contains(position)));
+        compare(wanted, &arrays, rows, &mut look).map_err(Error::Columns)?;
     }
     Ok(look)
 }
@@ -165,35 +141,25 @@ fn compare(
     Ok(())
 }
 
-/// A Parquet file of the lake.
-pub(super) async fn open(
-    lake: &Lake,
-    location: &str,
-    size: u64,
-) -> Result<ParquetRecordBatchStreamBuilder<ParquetObjectReader>> {
-    let reader = ParquetObjectReader::new(lake.store(), lake.object_path(location)?).with_file_size(size);
-    ParquetRecordBatchStreamBuilder::new(reader).await.map_err(|error| unreadable(location, &error))
+/// Refuses files of which not all that is deleted is known. `exact` asks for all: rows that others deleted by value are
+/// a mistake then, because whether they are live decides which event is the later one.
+fn understood(table: &TableName, files: &[LiveFile], exact: bool) -> Result<()> {
+    for deletes in files.iter().map(|file| file.parts().1) {
+        if exact && !deletes.equality.is_empty() {
+            return Err(refused(table, "deletes by value"));
+        }
+        if let PositionDeletes::Vector(_) = deletes.positions {
+            return Err(refused(table, "deletion vectors"));
+        }
+    }
+    Ok(())
 }
 
-/// Why a file of the table cannot be read: the store, or the file.
-pub(super) fn unreadable(location: &str, error: &ParquetError) -> Error {
-    let ParquetError::External(cause) = error else { return damaged(location, &error.to_string()) };
-    let error = LakeError::Store {
-        action: "read",
-        location: location.to_owned(),
-        cause: cause.to_string(),
-        remedy: "this is tried again; see whether the store is there and has the file",
-        transient: true,
+fn refused(table: &TableName, what: &str) -> Error {
+    let refused = LakeError::File {
+        subject: format!("table `{table}`"),
+        fact: format!("another engine wrote {what} there, beside which rows cannot be changed by key"),
+        remedy: "compact the table with that engine, and let only Sluice change it",
     };
-    error.into()
-}
-
-/// A file that is not what it should be.
-pub(super) fn damaged(location: &str, fact: &str) -> Error {
-    let error = LakeError::File {
-        subject: location.to_owned(),
-        fact: format!("its keys or positions cannot be read: {fact}"),
-        remedy: "restore the file from a backup, or roll the table back to a snapshot before it",
-    };
-    error.into()
+    refused.into()
 }

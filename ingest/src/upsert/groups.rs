@@ -5,23 +5,23 @@ use std::ops::Range;
 use arrow::array::Array;
 use arrow::compute::cast;
 use parquet::arrow::arrow_reader::statistics::StatisticsConverter;
-use parquet::arrow::async_reader::{ParquetObjectReader, ParquetRecordBatchStreamBuilder};
 
 use super::wanted::Wanted;
+use crate::data_file::{Reader, positions};
 
 /// Their numbers, and the positions of their rows. `places` says where the file has the columns.
 pub(super) fn row_groups(
-    builder: &ParquetRecordBatchStreamBuilder<ParquetObjectReader>,
+    reader: &Reader,
     wanted: &Wanted,
     places: &[Option<usize>],
 ) -> (Vec<usize>, Vec<Range<u64>>) {
-    let metadata = builder.metadata().row_groups();
+    let metadata = reader.metadata().row_groups();
     let mut kept = vec![true; metadata.len()];
     for ((column, values), place) in wanted.buffer.columns.columns.iter().zip(&wanted.values).zip(places) {
         let bounds = place.and_then(|place| {
-            let name = builder.schema().field(place).name();
+            let name = reader.schema().field(place).name();
             let statistics =
-                StatisticsConverter::try_new(name, builder.schema(), builder.parquet_schema()).ok()?;
+                StatisticsConverter::try_new(name, reader.schema(), reader.parquet_schema()).ok()?;
             let lower = cast(&statistics.row_group_mins(metadata).ok()?, &column.data_type).ok()?;
             let upper = cast(&statistics.row_group_maxes(metadata).ok()?, &column.data_type).ok()?;
             Some((column.bytes(&lower).ok()?, column.bytes(&upper).ok()?, lower, upper))
@@ -34,16 +34,7 @@ pub(super) fn row_groups(
             *kept &= values.any_between(lower, upper);
         }
     }
-    let mut start = 0;
-    let mut ranges = Vec::with_capacity(metadata.len());
-    for group in metadata {
-        let end = start + group.num_rows().max(0).cast_unsigned();
-        ranges.push(start..end);
-        start = end;
-    }
-    let groups: Vec<usize> = (0..metadata.len()).filter(|group| kept[*group]).collect();
-    let ranges = groups.iter().map(|group| ranges[*group].clone()).collect();
-    (groups, ranges)
+    positions(reader).into_iter().enumerate().filter(|(group, _)| kept[*group]).unzip()
 }
 
 #[cfg(test)]

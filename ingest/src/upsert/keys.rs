@@ -14,10 +14,8 @@ use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 use arrow::row::{RowConverter, Rows, SortField};
 
+use crate::data_file::field_id;
 use crate::topics::Upsert;
-
-/// The key of Arrow's metadata that holds a column's field id.
-const FIELD_ID: &str = "PARQUET:field_id";
 
 /// A key or a value as bytes.
 pub(super) type Bytes = Box<[u8]>;
@@ -105,15 +103,6 @@ impl KeyColumn {
         let rows = self.bytes(&array).ok()?;
         Some(rows.row(0).as_ref().into())
     }
-}
-
-fn field_id(field: &Field) -> Option<i32> {
-    field.metadata().get(FIELD_ID)?.parse().ok()
-}
-
-/// The field ids of a file's columns.
-pub(super) fn field_ids(schema: &Schema) -> Vec<Option<i32>> {
-    schema.fields().iter().map(|field| field_id(field)).collect()
 }
 
 fn value(bytes: &[u8], data_type: &DataType) -> Option<ArrayRef> {

@@ -8,10 +8,10 @@ use object_store::{ObjectStoreExt, PutPayload};
 use parquet::arrow::ArrowWriter;
 use parquet::file::properties::WriterProperties;
 
-use super::super::find::open;
 use super::super::tests::world::World;
 use super::super::tests::{OPS, message, wanted};
 use super::row_groups;
+use crate::data_file::open;
 
 /// What is left of five row groups with the ids from 0 to 49.
 async fn groups_with(ids: &[i64]) -> (Vec<usize>, Vec<std::ops::Range<u64>>) {
