@@ -44,6 +44,8 @@ impl KafkaSettings {
             .set("session.timeout.ms", "10000")
             .set("heartbeat.interval.ms", "2000")
             .set("fetch.wait.max.ms", "100")
+            // The library's own value, a second, is longer than it takes to read what its queue holds.
+            .set("fetch.queue.backoff.ms", "10")
             .set("statistics.interval.ms", "1000");
         for (key, value) in &self.options {
             config.set(key, value);

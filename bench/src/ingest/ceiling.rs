@@ -173,7 +173,8 @@ fn consumer(kafka: &KafkaSettings, share: &Share) -> Result<BaseConsumer, Failur
         .set("enable.auto.commit", "false")
         .set("check.crcs", "true")
         .set("queued.max.messages.kbytes", "65536")
-        .set("fetch.wait.max.ms", "100");
+        .set("fetch.wait.max.ms", "100")
+        .set("fetch.queue.backoff.ms", "10");
     let consumer: BaseConsumer = config.create()?;
     let mut list = TopicPartitionList::new();
     for (topic, partition) in &share.partitions {
