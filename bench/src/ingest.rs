@@ -64,6 +64,9 @@ pub(crate) struct Arguments {
     /// The time from `kill -9` to the first new commit, so many times, instead of speed
     #[arg(long, num_args = 0..=1, default_missing_value = "3", conflicts_with = "workers")]
     kill: Option<usize>,
+    /// Give the worker a name in its group, so that the group need not wait for the one that was killed
+    #[arg(long, requires = "kill")]
+    named: bool,
     /// Events a second, with --minutes and --kill
     #[arg(long, default_value_t = 20_000.0)]
     rate: f64,
@@ -175,6 +178,7 @@ impl Arguments {
         let (_, ingested) = self.shape().topics()?;
         let mut settings = IngestSettings::new(self.kafka(), ingested);
         settings.group = format!("sluice-bench-{}", self.run);
+        settings.instance_id = self.named.then(|| "sluice-bench".to_owned());
         settings.memory_budget = self.memory << 20;
         settings.commit_interval = Duration::from_secs(self.commit_interval);
         settings.decode_threads = self.threads.unwrap_or(settings.decode_threads);

@@ -23,6 +23,7 @@ mod partition;
 mod row_group;
 mod staged;
 mod upload;
+mod wishes;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -57,12 +58,13 @@ const CLOSING_MAX: usize = 4;
 /// How files are cut and encoded.
 #[derive(Clone, Debug)]
 pub struct WriterSettings {
-    /// A file is closed when its encoded size reaches this (default 128 MiB).
-    pub target_file_bytes: usize,
+    /// A file is closed when its encoded size reaches this; unless given, what the table's property
+    /// `write.target-file-size-bytes` says, else 128 MiB.
+    pub target_file_bytes: Option<usize>,
     /// Partitions written at the same time; beyond it the least recently used file is closed.
     pub open_files_max: usize,
-    /// zstd level (default 1).
-    pub zstd_level: i32,
+    /// zstd level; unless given, what the table's property `write.parquet.compression-level` says, else 1.
+    pub zstd_level: Option<i32>,
     /// Bytes that open files may hold together before the largest row group is cut (default 256 MiB).
     pub buffered_bytes_max: usize,
     /// Threads that encode the columns of one file (default 1: several files at once use the cores as well).
@@ -72,9 +74,9 @@ pub struct WriterSettings {
 impl Default for WriterSettings {
     fn default() -> Self {
         Self {
-            target_file_bytes: 128 << 20,
+            target_file_bytes: None,
             open_files_max: 64,
-            zstd_level: 1,
+            zstd_level: None,
             buffered_bytes_max: 256 << 20,
             threads: 1,
         }
@@ -94,6 +96,8 @@ pub struct TableWriter {
     lake: Lake,
     redefinition: Option<Arc<Redefinition>>,
     settings: WriterSettings,
+    /// Encoded bytes at which a file is closed.
+    file_bytes: usize,
     split: Arc<Split>,
     target: Arc<Target>,
     /// The schema of the first file.
@@ -123,6 +127,7 @@ impl TableWriter {
         Ok(Self {
             lake: lake.clone(),
             redefinition: table.redefinition(),
+            file_bytes: settings.target_file_bytes.unwrap_or_else(|| wishes::file_bytes(table)),
             settings,
             split,
             oldest_schema: target.schema.schema_id(),
@@ -260,7 +265,7 @@ impl TableWriter {
     async fn append(&mut self, partition: Struct, rows: RecordBatch) -> Result<()> {
         if let Some(file) = self.open.get_mut(&partition) {
             file.idle().await?;
-            if file.encoded_bytes() >= self.settings.target_file_bytes {
+            if file.encoded_bytes() >= self.file_bytes {
                 self.close(&partition).await?;
             }
         }
@@ -359,17 +364,17 @@ fn parts(
         arrow_schema: table.schema(),
         schema: metadata.current_schema().clone(),
         spec_id: spec.spec_id(),
-        properties: properties(settings)?,
+        properties: properties(settings.zstd_level.unwrap_or_else(|| wishes::zstd_level(table)))?,
         threads: settings.threads,
     };
     Ok((Arc::new(Split { columns, partitioner }), Arc::new(target)))
 }
 
 /// How Parquet is written. Statistics may be cut at 64 bytes: what is cut stays a valid bound.
-fn properties(settings: &WriterSettings) -> Result<WriterProperties> {
-    let level = ZstdLevel::try_new(settings.zstd_level).map_err(|_| Error::Setting {
+fn properties(zstd_level: i32) -> Result<WriterProperties> {
+    let level = ZstdLevel::try_new(zstd_level).map_err(|_| Error::Setting {
         fact: "not a zstd level",
-        value: settings.zstd_level.to_string(),
+        value: zstd_level.to_string(),
         remedy: "use 1 (fast) to 22 (small)".to_owned(),
     })?;
     Ok(WriterProperties::builder()

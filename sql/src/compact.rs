@@ -178,7 +178,7 @@ impl Run<'_> {
         let name = self.table.name();
         let sql = format!("SELECT * FROM {}.{}{}", quoted(name.namespace()), quoted(name.name()), self.order);
         let mut rows = session.sql(&sql).await?;
-        let target_file_bytes = usize::try_from(self.policy.target_file_bytes).unwrap_or(usize::MAX);
+        let target_file_bytes = Some(usize::try_from(self.policy.target_file_bytes).unwrap_or(usize::MAX));
         let threads = self.engine.state().config().target_partitions();
         let settings = WriterSettings { target_file_bytes, threads, ..WriterSettings::default() };
         let mut writer = TableWriter::new(self.engine.lake(), self.table, token, settings)?;

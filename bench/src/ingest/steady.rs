@@ -88,6 +88,7 @@ pub(super) fn kills(arguments: &Arguments, kills: usize) -> Result<Value, Failur
     };
     Ok(json!({
         "kills": kills,
+        "named": arguments.named,
         "events_per_second_sent": arguments.rate,
         "commit_interval_seconds": arguments.commit_interval,
         "first_message_seconds": times.iter().map(|time| time[0]).collect::<Vec<_>>(),

@@ -158,11 +158,12 @@ async fn files_roll_at_their_target_and_large_ones_are_uploaded_in_parts() {
     let fixture = lake().await;
     let lake = &fixture.lake;
     let schema = Arc::new(Schema::new(vec![Field::new("id", DataType::Utf8, false)]));
-    lake.create(&name("wide"), TableSpec::new(schema.clone())).await.unwrap();
+    let mut spec = TableSpec::new(schema.clone());
+    spec.properties.insert("write.target-file-size-bytes".to_owned(), (10 << 20).to_string());
+    lake.create(&name("wide"), spec).await.unwrap();
     let table = lake.load(&name("wide")).await.unwrap();
     // 140 hexadecimal digits a row, which hold 70 bytes: a file takes about 140,000 rows.
-    let settings = WriterSettings { target_file_bytes: 10 << 20, ..WriterSettings::default() };
-    let mut writer = TableWriter::new(lake, &table, token(1), settings).unwrap();
+    let mut writer = TableWriter::new(lake, &table, token(1), WriterSettings::default()).unwrap();
     let mut seed = 1_u64;
     let mut random = || {
         seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -241,9 +242,31 @@ async fn a_writer_that_failed_cannot_be_finished() {
 async fn a_setting_that_cannot_work_is_named() {
     let fixture = lake().await;
     let table = orders(&fixture.lake, "orders", vec![], &[]).await;
-    let settings = WriterSettings { zstd_level: 99, ..WriterSettings::default() };
+    let settings = WriterSettings { zstd_level: Some(99), ..WriterSettings::default() };
     let error = TableWriter::new(&fixture.lake, &table, token(1), settings).unwrap_err();
     assert!(error.to_string().starts_with("not a zstd level: `99`"), "{error}");
+}
+
+#[tokio::test]
+async fn properties_of_the_table_say_how_its_files_are_made_and_odd_ones_are_ignored() {
+    let fixture = lake().await;
+    for (number, (bytes, level, expected)) in
+        [("1000", "19", (1000, 19)), ("0", "23", (128 << 20, 1)), ("1e6", "", (128 << 20, 1))]
+            .into_iter()
+            .enumerate()
+    {
+        let mut spec = TableSpec::new(Arc::new(Schema::new(vec![Field::new("id", DataType::Utf8, false)])));
+        spec.properties.insert("write.target-file-size-bytes".to_owned(), bytes.to_owned());
+        spec.properties.insert("write.parquet.compression-level".to_owned(), level.to_owned());
+        let name = name(&format!("t{number}"));
+        fixture.lake.create(&name, spec).await.unwrap();
+        let table = fixture.lake.load(&name).await.unwrap();
+        assert_eq!((wishes::file_bytes(&table), wishes::zstd_level(&table)), expected);
+        let writer = TableWriter::new(&fixture.lake, &table, token(1), WriterSettings::default()).unwrap();
+        let level = ZstdLevel::try_new(expected.1).unwrap();
+        assert_eq!(writer.target.properties.compression(&"id".into()), Compression::ZSTD(level));
+        assert_eq!(writer.file_bytes, expected.0);
+    }
 }
 
 #[tokio::test]
