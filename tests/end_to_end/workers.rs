@@ -11,8 +11,8 @@ use crate::parts::{parts, root};
 use crate::places::on_postgres;
 use crate::sluice::{Lake, Started, unique};
 
-/// How long workers come and go; `tests/run --full` lets it go on for longer.
-const SECONDS: u64 = 20;
+/// How long workers come and go, unless `SLUICE_TEST_REBALANCE_SECONDS` says otherwise.
+const SECONDS: u64 = 180;
 const EVERY: Duration = Duration::from_secs(2);
 const WORKERS: usize = 3;
 const PARTITIONS: usize = 6;
