@@ -11,7 +11,7 @@
 //! | `sluice.maintain.reader-grace-ms` | a snapshot stays so long after another one followed it |
 //! | `sluice.maintain.consumer-lag-max-ms` | how far behind an incremental model may be and still hold history |
 //! | `sluice.maintain.orphan-age-ms` | files younger than this are never orphans |
-//! | `sluice.maintain.target-file-size-bytes` | size of the files that compaction makes; else `write.target-file-size-bytes` |
+//! | `sluice.maintain.target-file-size-bytes` | size of the files that compaction makes |
 //! | `sluice.maintain.min-input-files` | fewer small files than this are not worth a rewrite |
 //! | `sluice.maintain.max-bytes` | bytes that one run reads |
 //! | `sluice.maintain.sort-by` | columns that compaction sorts by, as `a, b desc` |
@@ -104,10 +104,7 @@ impl Policy {
             consumer_lag_max: read.ms_or("sluice.maintain.consumer-lag-max-ms", self.consumer_lag_max)?,
             orphan_age: read.ms_or("sluice.maintain.orphan-age-ms", self.orphan_age)?,
             target_file_bytes: read
-                .or(
-                    "sluice.maintain.target-file-size-bytes",
-                    read.or("write.target-file-size-bytes", self.target_file_bytes)?,
-                )?
+                .or("sluice.maintain.target-file-size-bytes", self.target_file_bytes)?
                 .max(1),
             min_input_files: read.or("sluice.maintain.min-input-files", self.min_input_files)?.max(2),
             max_bytes: read.or("sluice.maintain.max-bytes", self.max_bytes)?,

@@ -31,14 +31,6 @@ fn properties_win_over_defaults() {
 }
 
 #[test]
-fn compaction_aims_at_the_size_of_the_table_unless_told_otherwise() {
-    let (write, maintain) =
-        (("write.target-file-size-bytes", "1000"), ("sluice.maintain.target-file-size-bytes", "2000"));
-    assert_eq!(with(&[write]).unwrap().target_file_bytes, 1000);
-    assert_eq!(with(&[maintain, write]).unwrap().target_file_bytes, 2000);
-}
-
-#[test]
 fn what_cannot_be_read_is_no_default() {
     for key in ["history.expire.max-snapshot-age-ms", "gc.enabled", "sluice.maintain.max-snapshots"] {
         let error = with(&[(key, "5 days")]).unwrap_err().to_string();
