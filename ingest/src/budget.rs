@@ -5,8 +5,9 @@
 //! their commit set their part of it aside. What open files hold is set as a whole. Above the high mark reading stops;
 //! it goes on below the low mark.
 //!
-//! The budget counts payload. What it does not see stays beside the marks: code, the states of tables, encoders, the
-//! client of Kafka, and memory that the allocator keeps for a while; together up to 250 MiB with a thousand tables.
+//! The budget counts payload. The other half is for what it does not see: the client of Kafka, the states of tables, what
+//! encoders allocate beyond what they say they hold, memory that the allocator keeps for a while, and code. Measured with
+//! fifty open files at full speed, 1.7 bytes were resident for each that was counted.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -43,14 +44,14 @@ impl Budget {
         self.peak.load(Relaxed)
     }
 
-    /// Whether reading has to stop: five eighths of the limit are used.
+    /// Whether reading has to stop: half of the limit is used.
     pub(crate) fn is_high(&self) -> bool {
-        self.used() > self.limit / 8 * 5
+        self.used() > self.limit / 2
     }
 
-    /// Whether reading may go on: half of the limit is free.
+    /// Whether reading may go on: three eighths of the limit are used.
     pub(crate) fn is_low(&self) -> bool {
-        self.used() < self.limit / 2
+        self.used() < self.limit / 8 * 3
     }
 
     /// Whether files and rows for them alone keep reading stopped, so that only a commit frees memory.
