@@ -25,10 +25,13 @@ use arrow_avro::reader::{Decoder, ReaderBuilder};
 use arrow_avro::schema::{AvroSchema, Fingerprint, FingerprintAlgorithm, SchemaStore};
 
 use super::Decoded;
-use super::framed::{Body, Shape};
+use super::framed::{Body, HEADER, Shape};
 use crate::registry::SchemaText;
 use crate::reject::{Cause, Reject};
 use crate::source::raw::{ROWS_MAX, RawBatch};
+
+/// What is wrong with a message that goes on behind its record.
+const FOLLOWED: &str = "bytes follow the record";
 
 /// Messages of one writer's schema.
 struct Avro {
@@ -72,6 +75,7 @@ impl Shape for Avro {
             let bad = rest.iter().enumerate().find_map(|(at, body)| {
                 let fed = self.scales.check(body.of(raw));
                 let fed = fed.and_then(|()| feed(&mut decoder, body.message_of(raw)));
+                let fed = fed.and_then(|()| self.ends(body.message_of(raw)));
                 fed.err().map(|fault| (at, fault))
             });
             let Some((at, fault)) = bad else {
@@ -100,6 +104,18 @@ impl Avro {
         match self.decoder.take() {
             Some(decoder) => Ok(decoder),
             None => build(self.id, &self.text),
+        }
+    }
+
+    /// Refuses a message whose record is followed by its own header. The decoder takes that for the begin of the next
+    /// message and says nothing; the next one would then be read as what follows.
+    fn ends(&self, message: &[u8]) -> Result<(), String> {
+        match message.split_last_chunk::<HEADER>() {
+            Some((record, tail)) if record.starts_with(tail) => {
+                let mut decoder = build(self.id, &self.text).map_err(|error| error.to_string())?;
+                feed(&mut decoder, record).map_or(Ok(()), |()| Err(FOLLOWED.to_owned()))
+            }
+            _ => Ok(()),
         }
     }
 
@@ -157,11 +173,11 @@ fn feed(decoder: &mut Decoder, message: &[u8]) -> Result<(), String> {
     let fed = catch_unwind(AssertUnwindSafe(|| decoder.decode(message)));
     let short = || "the message ends before its record does".to_owned();
     match fed.map_err(|_| "a count in the message is out of range".to_owned())? {
-        Err(error) if decoder.capacity() + 1 == room => Err(format!("bytes follow the record ({error})")),
+        Err(error) if decoder.capacity() + 1 == room => Err(format!("{FOLLOWED} ({error})")),
         Err(error) => Err(error.to_string()),
         Ok(_) if decoder.capacity() == room => Err(short()),
         Ok(used) if used == message.len() && decoder.capacity() + 1 == room => Ok(()),
-        Ok(_) => Err("bytes follow the record".to_owned()),
+        Ok(_) => Err(FOLLOWED.to_owned()),
     }
 }
 

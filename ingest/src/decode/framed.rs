@@ -21,7 +21,7 @@ use crate::reject::{Cause, Reject};
 use crate::source::raw::RawBatch;
 
 /// Magic byte and schema id.
-const HEADER: usize = 5;
+pub(super) const HEADER: usize = 5;
 /// A path of message types longer than this is damage.
 const PATH_MAX: usize = 64;
 /// Shapes that are kept; beyond it all are built anew.

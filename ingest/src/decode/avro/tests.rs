@@ -238,3 +238,21 @@ fn a_message_that_unpacks_beyond_reason_is_a_dead_letter() {
     assert_eq!((decoded.rows, decoded.rejects.len()), (vec![0, 2], 1));
     assert!(decoded.rejects[0].text.contains("too many values"), "{}", decoded.rejects[0].text);
 }
+
+#[test]
+fn a_second_header_behind_a_record_spoils_neither_its_neighbours_nor_records_that_end_alike() {
+    let schema = r#"{"type":"record","name":"R","fields":[
+      {"name":"id","type":"long"},{"name":"x","type":{"type":"fixed","name":"F","size":5}}]}"#;
+    let header = [0, 0, 0, 0, 5];
+    let good = framed(&[2, 1, 2, 3, 4, 5]);
+    let alike = framed(&[&[4][..], &header].concat());
+    let followed = [&good[..], &header].concat();
+    let both = [&alike[..], &header].concat();
+    let decoded = decode(schema, &[good.clone(), followed, good.clone(), alike, both, good]);
+    assert_eq!(decoded.rows, [0, 2, 3, 5]);
+    let ids: Vec<_> = decoded.batch.column(0).as_primitive::<Int64Type>().values().to_vec();
+    assert_eq!(ids, [1, 1, 2, 1]);
+    let faults: Vec<_> =
+        decoded.rejects.iter().map(|reject| (reject.message, reject.text.as_str())).collect();
+    assert_eq!(faults, [(1, FOLLOWED), (4, FOLLOWED)]);
+}
