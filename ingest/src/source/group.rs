@@ -114,16 +114,27 @@ impl Source {
     /// Answers what the group still waits for; dropping the consumer then leaves it.
     pub(super) fn leave(&mut self) {
         self.consumer.context().close();
-        let answer = match self.owed.take() {
-            Some(Owed::Assign(partitions)) => list(
-                partitions.iter().map(|(topic, partition)| (topic.as_str(), *partition, Offset::Beginning)),
-            )
-            .and_then(|list| take(&self.consumer, &list)),
-            Some(Owed::Revoke(partitions)) => give_back(&self.consumer, &partitions),
-            None => Ok(()),
-        };
-        if let Err(error) = answer {
-            tracing::debug!(%error, "rebalance while closing");
+        let unseen =
+            std::iter::from_fn(|| self.consumer.context().next_rebalance()).map(
+                |rebalance| match rebalance {
+                    Rebalance::Assign(partitions) => Owed::Assign(partitions),
+                    Rebalance::Revoke { partitions, .. } => Owed::Revoke(partitions),
+                },
+            );
+        // Closing waits for every answer, for ever.
+        for owed in self.owed.take().into_iter().chain(unseen) {
+            let answer = match owed {
+                Owed::Assign(partitions) => list(
+                    partitions
+                        .iter()
+                        .map(|(topic, partition)| (topic.as_str(), *partition, Offset::Beginning)),
+                )
+                .and_then(|list| take(&self.consumer, &list)),
+                Owed::Revoke(partitions) => give_back(&self.consumer, &partitions),
+            };
+            if let Err(error) = answer {
+                tracing::debug!(%error, "rebalance while closing");
+            }
         }
     }
 
