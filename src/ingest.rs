@@ -67,7 +67,16 @@ pub(crate) async fn run(args: IngestArgs, mut config: Config) -> Result<ExitCode
         Some(address) => Some(Monitor::bind(lake.clone(), address).await?),
         None => None,
     };
-    let report = watched(monitor, land(lake, &args, config, stop)).await?;
+    let probes = async {
+        match monitor {
+            Some(monitor) => answer(monitor, &stop).await,
+            None => Ok(()),
+        }
+    };
+    let landing = stop::ending(land(lake, &args, config, stop.clone()), &stop);
+    let (report, answered) = tokio::join!(landing, probes);
+    let report = report?;
+    answered?;
     if json {
         println!("{}", object(&report));
     } else {
@@ -82,22 +91,10 @@ pub(crate) async fn run(args: IngestArgs, mut config: Config) -> Result<ExitCode
     Ok(ExitCode::SUCCESS)
 }
 
-/// Answers probes as long as the work goes on.
-async fn watched<T>(
-    monitor: Option<Monitor>,
-    work: impl Future<Output = Result<T, Failure>>,
-) -> Result<T, Failure> {
-    let Some(monitor) = monitor else { return work.await };
+/// Answers scrapes and probes until `stop`; landing ends with it when it cannot.
+async fn answer(monitor: Monitor, stop: &CancellationToken) -> Result<(), Failure> {
     tracing::info!(address = %monitor.addr(), "HTTP: /metrics, /healthz, /readyz");
-    let stop = CancellationToken::new();
-    let work = async {
-        let _done = stop.clone().drop_guard();
-        work.await
-    };
-    let (done, served) = tokio::join!(work, monitor.run(stop.clone()));
-    let done = done?;
-    served?;
-    Ok(done)
+    Ok(stop::ending(monitor.run(stop.clone()), stop).await?)
 }
 
 /// The report as one JSON object.

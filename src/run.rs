@@ -44,18 +44,12 @@ pub(crate) async fn run(args: RunArgs, mut config: Config) -> Result<ExitCode, F
         build_again_and_again(&engine, &config, &stop),
         sync::again_and_again(engine.lake(), syncs, &stop),
         maintain::again_and_again(&engine, &config, &stop),
-        ending(landing, &stop),
-        ending(server.run(stop.clone()), &stop),
+        stop::ending(landing, &stop),
+        stop::ending(server.run(stop.clone()), &stop),
     );
     ingested?;
     served?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// Whatever ends, ends the others too.
-async fn ending<T, E>(part: impl Future<Output = Result<T, E>>, stop: &CancellationToken) -> Result<T, E> {
-    let _guard = stop.clone().drop_guard();
-    part.await
 }
 
 async fn build_again_and_again(engine: &Engine, config: &Config, stop: &CancellationToken) {

@@ -8,6 +8,15 @@ use tokio_util::sync::CancellationToken;
 use crate::failure::Failure;
 use crate::progress::AboveLines;
 
+/// Does one of the parts that run side by side: whatever ends, ends the others too.
+pub(crate) async fn ending<T, E>(
+    part: impl Future<Output = Result<T, E>>,
+    stop: &CancellationToken,
+) -> Result<T, E> {
+    let _guard = stop.clone().drop_guard();
+    part.await
+}
+
 /// A token that is cancelled by the first signal.
 pub(crate) fn on_signal() -> Result<CancellationToken, Failure> {
     let mut interrupt = signal(SignalKind::interrupt())?;
