@@ -40,7 +40,7 @@ use crate::topics::{Origin, Topic};
 pub const TABLE: &str = "bronze.dead_letters";
 
 /// The name of [`TABLE`].
-#[expect(clippy::expect_used, reason = "a literal that is a valid name")]
+#[expect(clippy::expect_used, reason = "a literal; every replay and every test goes through it")]
 pub fn table() -> TableName {
     TABLE.parse().expect("a valid name")
 }

@@ -175,7 +175,7 @@ impl Lander {
     /// Writes the rows to their tables' files, all tables at once.
     pub(crate) async fn write(&mut self, landing: Landing) -> Result<()> {
         let Landing { topic, partition, epoch, first_offset, mut routed, mut reservation } = landing;
-        let sample = routed.sample.take();
+        let mut sample = routed.sample.take();
         let all = parts(routed, &mut reservation);
         self.follow(topic, all.iter().map(|(table, _)| *table)).await?;
         let mut rows = Vec::with_capacity(all.len());
@@ -199,7 +199,7 @@ impl Lander {
                 continue;
             }
             if table == self.plan.dead_letters {
-                open.tally.letters(topic, &part.batch(), sample.clone());
+                open.tally.letters(topic, &part.batch(), sample.take());
             } else {
                 open.tally.rows(topic, part.num_rows());
             }
