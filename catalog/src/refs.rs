@@ -22,7 +22,7 @@ use crate::commit::TOKEN;
 use crate::error::{Error, Result};
 use crate::offsets;
 use crate::snapshot::TableSnapshot;
-use crate::state::is_state;
+use crate::state::{MODEL_PROPERTY, is_state};
 
 /// A change of what a table calls its snapshots.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -193,12 +193,12 @@ async fn properties_at(base: &TableSnapshot, snapshot: i64) -> Result<Option<Has
 fn offsets_before(base: &TableSnapshot, snapshot: i64) -> Result<HashMap<String, String>> {
     let restored = offsets::at(base.metadata(), base.name(), snapshot)?;
     // The token of the last commit is no part of the rows.
-    let known = |key: &String| restored.contains_key(key) || key == TOKEN || key == "sluice.model";
+    let known = |key: &String| restored.contains_key(key) || key == TOKEN || key == MODEL_PROPERTY;
     let lost = base.metadata().properties().keys().find(|key| is_state(key) && !known(key));
     match lost {
         None => {
             let mut restored = restored;
-            let kept = base.metadata().properties().get_key_value("sluice.model");
+            let kept = base.metadata().properties().get_key_value(MODEL_PROPERTY);
             restored.extend(kept.map(|(key, value)| (key.clone(), value.clone())));
             Ok(restored)
         }

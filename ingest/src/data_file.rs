@@ -16,17 +16,17 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, new_null_array};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Field, Schema};
+use arrow::datatypes::{DataType, Schema};
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 use futures::TryStreamExt;
+use parquet::arrow::ProjectionMask;
 use parquet::arrow::async_reader::{
     ParquetObjectReader, ParquetRecordBatchStream, ParquetRecordBatchStreamBuilder,
 };
-use parquet::arrow::{PARQUET_FIELD_ID_META_KEY, ProjectionMask};
 use parquet::errors::ParquetError;
 use parquet::schema::types::SchemaDescriptor;
-use sluice_catalog::{Error, Lake, Result};
+use sluice_catalog::{Error, Lake, Result, field_id};
 
 pub(crate) use self::deleted::{Deleted, deleted};
 
@@ -61,11 +61,6 @@ pub(crate) fn damaged(location: &str, fact: &str) -> Error {
         fact: format!("its columns cannot be read: {fact}"),
         remedy: "restore the file from a backup, or roll the table back to a snapshot before it",
     }
-}
-
-/// The id by which the table knows a column, whatever its name.
-pub(crate) fn field_id(field: &Field) -> Option<i32> {
-    field.metadata().get(PARQUET_FIELD_ID_META_KEY)?.parse().ok()
 }
 
 /// The positions of the rows of each row group.

@@ -20,8 +20,8 @@ use std::time::Instant;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use sluice_catalog::{
-    Commit, CommitOutcome, OffsetRange, Operation, SourceId, SourceRanges, StagedFiles, TableSnapshot, View,
-    WriterSettings,
+    Commit, CommitOutcome, MODEL_PROPERTY, OffsetRange, Operation, SourceId, SourceRanges, StagedFiles,
+    TableSnapshot, View, WriterSettings,
 };
 use sluice_sql::{Engine, Session, Statement};
 use uuid::Uuid;
@@ -35,7 +35,7 @@ use crate::increment::{Increment, increment};
 use crate::relation::sql_name;
 use crate::report::CheckResult;
 use crate::stage::{self, stage};
-use crate::target::{OWNER, Target, difference, spec};
+use crate::target::{Target, difference, spec};
 
 /// The pseudo source whose "offset" counts the builds of a table.
 const BUILDS: &str = "sluice.build";
@@ -278,7 +278,7 @@ fn unstaged(node: &Node, compiled: &Compiled, failed: stage::Failed) -> Error {
 
 /// A model may replace only what a model built.
 fn owned(node: &Node, table: &TableSnapshot) -> Result<()> {
-    if table.metadata().properties().contains_key(OWNER) {
+    if table.metadata().properties().contains_key(MODEL_PROPERTY) {
         return Ok(());
     }
     let fact = format!("table {} exists and was not built by a model; it is left alone", node.table);

@@ -4,14 +4,11 @@
 //! that was created for a build that then fails is removed again.
 
 use arrow::datatypes::{Field, Schema, SchemaRef};
-use sluice_catalog::{Created, TableSnapshot, TableSpec, View};
+use sluice_catalog::{Created, MODEL_PROPERTY, TableSnapshot, TableSpec, View};
 
 use crate::error::Result;
 use crate::graph::Node;
 use crate::materialize::Run;
-
-/// The table property that names the model which owns a table: `<project>.<model>`.
-pub(crate) const OWNER: &str = "sluice.model";
 
 /// The table to write to, and how to take back that it was made.
 pub(crate) struct Target {
@@ -76,7 +73,7 @@ pub(crate) fn spec(run: &Run, node: &Node, schema: &SchemaRef) -> TableSpec {
     let mut spec = TableSpec::new(Schema::new(fields).into());
     spec.partition_by.clone_from(&node.config.partition_by);
     let owner = format!("{}.{}", run.compiler.project().name, node.name);
-    spec.properties.insert(OWNER.to_owned(), owner);
+    spec.properties.insert(MODEL_PROPERTY.to_owned(), owner);
     if !node.description.is_empty() {
         spec.properties.insert("comment".to_owned(), node.description.clone());
     }

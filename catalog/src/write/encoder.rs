@@ -6,7 +6,6 @@ use std::sync::Arc;
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::{DataType, Float32Type, Float64Type};
 use arrow::record_batch::RecordBatch;
-use parquet::arrow::PARQUET_FIELD_ID_META_KEY;
 use parquet::arrow::arrow_writer::{ArrowRowGroupWriterFactory, ArrowWriter, ArrowWriterOptions};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::ParquetMetaData;
@@ -17,6 +16,7 @@ use super::file::Target;
 use super::meter::Meter;
 use super::row_group::RowGroup;
 use crate::error::{Error, Result};
+use crate::schema::field_id;
 
 /// The Parquet writer of one file; writes into memory, from where the upload takes it.
 #[derive(Debug)]
@@ -55,7 +55,7 @@ impl Encoder {
     pub(super) fn new(target: &Arc<Target>, meter: Arc<Meter>, location: &str) -> Self {
         let mut nan_columns = Vec::new();
         for (position, field) in target.arrow_schema.fields().iter().enumerate() {
-            let id = field.metadata().get(PARQUET_FIELD_ID_META_KEY).and_then(|id| id.parse().ok());
+            let id = field_id(field);
             if let (DataType::Float32 | DataType::Float64, Some(id)) = (field.data_type(), id) {
                 nan_columns.push((position, id, 0));
             }

@@ -3,8 +3,10 @@
 use std::collections::HashMap;
 
 use arrow::array::{AsArray, Int32Array, Int64Array, StringArray};
-use arrow::datatypes::{Int32Type, Int64Type};
+use arrow::datatypes::{Field, Int32Type, Int64Type};
 use object_store::{ObjectStoreExt, PutPayload};
+
+use parquet::arrow::PARQUET_FIELD_ID_META_KEY;
 
 use super::*;
 

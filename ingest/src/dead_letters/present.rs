@@ -6,10 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use arrow::array::AsArray;
 use arrow::datatypes::{DataType, Int32Type, Int64Type};
-use sluice_catalog::{Lake, TableSnapshot};
+use sluice_catalog::{Lake, TableSnapshot, field_id};
 
 use super::letters::{column, parts};
-use crate::data_file::field_id;
 use crate::error::Result;
 
 const SOURCE: [&str; 3] = ["_src_topic", "_src_partition", "_src_offset"];

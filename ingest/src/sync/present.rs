@@ -11,12 +11,12 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Fields, Int64Type};
 use arrow::error::ArrowError;
 use parquet::arrow::arrow_reader::statistics::StatisticsConverter;
-use sluice_catalog::{Deletes, Lake, LiveFile, PositionDeletes, TableSnapshot};
+use sluice_catalog::{Deletes, Lake, LiveFile, PositionDeletes, TableSnapshot, field_id};
 
 use super::SyncJob;
 use super::content::Rows;
 use super::error::{Error, Result};
-use crate::data_file::{Columns, Deleted, Parts, Reader, deleted, field_id, open, positions};
+use crate::data_file::{Columns, Deleted, Parts, Reader, deleted, open, positions};
 
 /// Rows that are compared in memory, at most; each takes some 40 bytes.
 pub(super) const COMPARED_MAX: usize = 5_000_000;

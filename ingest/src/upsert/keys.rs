@@ -13,8 +13,8 @@ use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 use arrow::row::{RowConverter, Rows, SortField};
+use sluice_catalog::field_id;
 
-use crate::data_file::field_id;
 use crate::topics::Upsert;
 
 /// A key or a value as bytes.

@@ -8,11 +8,10 @@ use datafusion::arrow::datatypes::{DataType, Field, Fields};
 use datafusion::error::Result;
 use datafusion::scalar::ScalarValue;
 use iceberg::spec::{DataFile, Datum};
-use sluice_catalog::TableSnapshot;
+use sluice_catalog::{TableSnapshot, field_id};
 
 use super::states::batch;
 use crate::scan::bounds::scalar;
-use crate::types::FIELD_ID;
 
 /// A struct with a field for each column that has values itself; what is inside a struct is named behind a dot.
 pub(super) fn readable(table: &TableSnapshot, files: &[&DataFile]) -> Result<ArrayRef> {
@@ -46,7 +45,7 @@ fn collect(fields: &Fields, parent: &str, columns: &mut Vec<(String, i32, DataTy
     for field in fields {
         let name =
             if parent.is_empty() { field.name().clone() } else { format!("{parent}.{}", field.name()) };
-        let id = field.metadata().get(FIELD_ID).and_then(|id| id.parse().ok());
+        let id = field_id(field);
         match (field.data_type(), id) {
             (DataType::Struct(inner), _) => collect(inner, &name, columns),
             (nested, _) if nested.is_nested() => {}

@@ -15,9 +15,7 @@ use chrono::{Datelike, Months, NaiveDate};
 use datafusion::arrow::datatypes::{DataType, Schema, TimeUnit};
 use datafusion::scalar::ScalarValue;
 use iceberg::spec::{Datum, Literal, PartitionSpecRef, PrimitiveLiteral, PrimitiveType, Transform};
-use sluice_catalog::{LiveFile, TableSnapshot};
-
-use crate::types::FIELD_ID;
+use sluice_catalog::{LiveFile, TableSnapshot, field_id};
 
 const MICROS_PER_HOUR: i64 = 3_600_000_000;
 const MICROS_PER_DAY: i64 = 24 * MICROS_PER_HOUR;
@@ -51,7 +49,7 @@ impl Columns {
 
     pub(crate) fn new(schema: &Schema, specs: Vec<PartitionSpecRef>) -> Self {
         let column = |field: &Arc<datafusion::arrow::datatypes::Field>| {
-            let id = field.metadata().get(FIELD_ID)?.parse().ok()?;
+            let id = field_id(field)?;
             // The bounds of what is nested belong to its leaves.
             (!field.data_type().is_nested()).then(|| ColumnId { id, data_type: field.data_type().clone() })
         };

@@ -5,10 +5,10 @@ use std::collections::HashMap;
 use datafusion::arrow::datatypes::{DataType, Field};
 use datafusion::scalar::ScalarValue;
 use iceberg::spec::{Literal, NestedFieldRef, PrimitiveLiteral, PrimitiveType, Type};
-use sluice_catalog::TableSnapshot;
+use sluice_catalog::{TableSnapshot, field_id};
 
 use super::bounds::scalar;
-use super::fields::{Misfit, field_id};
+use super::fields::Misfit;
 
 /// Defaults for older rows by field id. A column that was widened has one for each of its types.
 #[derive(Clone, Debug, Default)]

@@ -22,12 +22,12 @@ use datafusion::error::{DataFusionError, Result};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::{CastColumnExpr, Column, lit};
 use datafusion::physical_expr_adapter::{PhysicalExprAdapter, PhysicalExprAdapterFactory};
-use sluice_catalog::TableSnapshot;
+use sluice_catalog::{TableSnapshot, field_id};
 
 use super::defaults::Defaults;
 use super::fit::{Fit, Fitted, place};
 use super::mapped::{Names, unidentified};
-use crate::types::{FIELD_ID, bare_type};
+use crate::types::bare_type;
 
 /// Makes the mapping of each file of a table.
 #[derive(Clone, Debug, Default)]
@@ -182,8 +182,4 @@ impl Known {
         let known = self.nested.iter().find(same);
         known.ok_or_else(|| Misfit::new("no schema of the table has it under this type".to_owned()))
     }
-}
-
-pub(super) fn field_id(field: &Field) -> Option<i32> {
-    field.metadata().get(FIELD_ID)?.parse().ok()
 }

@@ -24,8 +24,9 @@ use datafusion::error::Result;
 use datafusion::logical_expr::ColumnarValue;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::scalar::ScalarValue;
+use sluice_catalog::field_id;
 
-use super::fields::{Misfit, field_id};
+use super::fields::Misfit;
 
 /// Gives the value of a field in rows that are older than it.
 pub(super) type Fill<'a> = &'a dyn Fn(&Field) -> Result<ScalarValue, Misfit>;

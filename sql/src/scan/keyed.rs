@@ -8,11 +8,11 @@ use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{Field, FieldRef, Schema, SchemaRef};
 use datafusion::error::Result;
-use sluice_catalog::{LiveFile, TableSnapshot};
+use sluice_catalog::{LiveFile, TableSnapshot, field_id};
 
 use crate::scan::deletes::broken;
 use crate::scan::deletes::keys::{KeyColumn, ids};
-use crate::types::{FIELD_ID, view_schema};
+use crate::types::view_schema;
 
 /// How files with deletes by key are read.
 pub(crate) struct Read {
@@ -63,7 +63,7 @@ pub(crate) fn columns(
 }
 
 fn with_id<'a>(mut fields: impl Iterator<Item = &'a FieldRef>, id: i32) -> Option<&'a FieldRef> {
-    fields.find(|field| field.metadata().get(FIELD_ID).is_some_and(|text| *text == id.to_string()))
+    fields.find(|field| field_id(field) == Some(id))
 }
 
 /// A column of an older schema, the newest that has it, under a name that no query can ask for.

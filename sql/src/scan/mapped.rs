@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema};
 use iceberg::spec::{DEFAULT_SCHEMA_NAME_MAPPING, MappedField, NameMapping};
-use sluice_catalog::TableSnapshot;
+use sluice_catalog::{TableSnapshot, field_id};
 
-use super::fields::{Misfit, field_id};
+use super::fields::Misfit;
 use crate::types::FIELD_ID;
 
 /// The names under which columns may stand in files without ids.

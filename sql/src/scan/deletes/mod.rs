@@ -18,7 +18,7 @@ use datafusion::arrow::datatypes::Schema;
 use datafusion::object_store::ObjectMeta;
 use futures::stream::BoxStream;
 use futures::{FutureExt, StreamExt};
-use sluice_catalog::{DeleteFile, Lake};
+use sluice_catalog::{DeleteFile, Lake, field_id};
 
 use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::error::{DataFusionError, Result};
@@ -26,7 +26,6 @@ use datafusion::parquet::arrow::{ParquetRecordBatchStreamBuilder, ProjectionMask
 
 use crate::error::{Complaint, Error};
 use crate::scan::reader::Files;
-use crate::types::FIELD_ID;
 
 /// What reading a delete file takes.
 #[derive(Clone, Debug)]
@@ -79,13 +78,12 @@ impl Reading {
 
 /// The top-level column with a field id; by its name when the file has no ids.
 fn root(schema: &Schema, id: i32, name: &str) -> Option<usize> {
-    let ids = |index: &usize| schema.field(*index).metadata().get(FIELD_ID);
+    let ids = |index: &usize| field_id(schema.field(*index));
     let indices = || 0..schema.fields().len();
     if indices().all(|index| ids(&index).is_none()) {
         return schema.index_of(name).ok();
     }
-    let wanted = id.to_string();
-    indices().find(|index| ids(index).is_some_and(|id| *id == wanted))
+    indices().find(|index| ids(index) == Some(id))
 }
 
 /// A delete file at which the decoder panicked.
