@@ -16,6 +16,7 @@
 
 pub(crate) mod client;
 mod group;
+mod messages;
 mod partition;
 mod ports;
 pub(crate) mod probe;
@@ -29,9 +30,11 @@ use std::time::{Duration, Instant};
 
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::message::{BorrowedMessage, Message};
+use rdkafka::error::KafkaError;
+use rdkafka::types::RDKafkaErrorCode;
 
 use self::client::{Context, Named};
+use self::messages::{Message, Messages};
 use self::partition::Partition;
 pub(crate) use self::ports::{Command, Event, Parcel, Ports, Seal};
 use crate::budget::Budget;
@@ -42,9 +45,12 @@ use crate::pipeline::{IngestSettings, now_micros};
 use crate::plan::Plan;
 use crate::progress::Progress;
 
-/// Messages taken between two looks at commands and clocks.
+/// Messages taken between two looks at commands and clocks, and of these at a time.
 const POLLS: usize = 2048;
+const POLL: usize = 256;
 const POLL_TIMEOUT: Duration = Duration::from_millis(50);
+/// How often partitions are forwarded again.
+const FORWARD_EVERY: Duration = Duration::from_secs(1);
 /// A buffer is handed on after this even when it is not full.
 const FLUSH_AGE: Duration = Duration::from_millis(200);
 /// All buffers are handed on when together they hold this much.
@@ -61,6 +67,8 @@ enum Owed {
 
 /// The state of the polling thread.
 pub(crate) struct Source {
+    messages: Messages,
+    forwarded_at: Instant,
     consumer: Arc<BaseConsumer<Context>>,
     plans: Arc<Plans>,
     plan: Arc<Plan>,
@@ -116,8 +124,12 @@ impl Source {
             remedy: "check the address and the Kafka options",
         };
         let consumer = BaseConsumer::from_config_and_context(&config, context).map_err(fail)?;
+        let consumer = Arc::new(consumer);
+        let messages = Messages::new(Arc::clone(&consumer)).map_err(fail)?;
         let mut source = Self {
-            consumer: Arc::new(consumer),
+            messages,
+            forwarded_at: Instant::now(),
+            consumer,
             plan: plans.current(),
             plans,
             progress,
@@ -242,45 +254,76 @@ impl Source {
     }
 
     fn poll(&mut self) -> Result<()> {
-        let consumer = Arc::clone(&self.consumer);
-        for _ in 0..POLLS {
-            match consumer.poll(POLL_TIMEOUT) {
-                None => {
-                    self.flush_all();
-                    return Ok(());
-                }
-                Some(Ok(message)) => self.push(&message),
-                Some(Err(error)) => self.fault(error)?,
+        self.serve()?;
+        for _ in 0..POLLS / POLL {
+            let mut taken = self.messages.take(POLL, Duration::ZERO);
+            if taken.is_empty() {
+                // A wait for more than one would not end with the first.
+                taken = self.messages.take(1, POLL_TIMEOUT);
+            }
+            if taken.is_empty() {
+                self.flush_all();
+                return Ok(());
+            }
+            for run in taken.runs() {
+                self.push(run)?;
             }
         }
         Ok(())
     }
 
-    fn push(&mut self, message: &BorrowedMessage<'_>) {
-        let handle = message.topic_ptr() as usize;
+    /// Hears what the group and the library have to say beside messages.
+    fn serve(&mut self) -> Result<()> {
+        if self.forwarded_at.elapsed() > FORWARD_EVERY {
+            for (topic, partition) in self.partitions.keys() {
+                self.messages.forward(&self.plan.topics[*topic].name, *partition);
+            }
+            self.forwarded_at = Instant::now();
+        }
+        match self.consumer.poll(Duration::ZERO) {
+            None => Ok(()),
+            Some(Err(error)) => self.fault(error),
+            // Its neighbours are in the other queue, so that the order is lost: the session begins again from the tables.
+            Some(Ok(_)) => {
+                Err(self.group_error(KafkaError::MessageConsumption(RDKafkaErrorCode::BadMessage)))
+            }
+        }
+    }
+
+    /// Messages of one partition that follow each other.
+    fn push(&mut self, run: &[Message]) -> Result<()> {
+        let Some(first) = run.first() else { return Ok(()) };
+        if let Some(fault) = first.fault() {
+            return self.fault(fault);
+        }
+        let (handle, number) = first.source();
         let topic = match self.topics.get(&handle) {
             Some(topic) => *topic,
             None => {
-                let Some(topic) = self.plan.topic_index(message.topic()) else { return };
+                let Some(topic) = self.plan.topic_index(&first.topic()) else { return Ok(()) };
                 self.topics.insert(handle, topic);
                 topic
             }
         };
-        let Some(partition) = self.partitions.get_mut(&(topic, message.partition())) else { return };
-        if self.stopping {
-            return;
+        let mut rest = run;
+        while !rest.is_empty() && !self.stopping {
+            let Some(partition) = self.partitions.get_mut(&(topic, number)) else { break };
+            let before = partition.byte_count();
+            let taken = partition.push(rest);
+            rest = &rest[taken..];
+            let bytes = partition.byte_count() - before;
+            let (has_messages, is_full) = (partition.has_messages(), partition.is_full());
+            if has_messages && self.epoch_began.is_none() {
+                self.begin_epoch(first.timestamp());
+            }
+            self.epoch_bytes += bytes;
+            self.unflushed += bytes;
+            if is_full {
+                self.flush((topic, number));
+                self.hand_over();
+            }
         }
-        let Some(bytes) = partition.push(message) else { return };
-        let is_full = partition.is_full();
-        if self.epoch_began.is_none() {
-            self.begin_epoch(message.timestamp().to_millis());
-        }
-        self.epoch_bytes += bytes;
-        self.unflushed += bytes;
-        if is_full {
-            self.flush((topic, message.partition()));
-            self.hand_over();
-        }
+        Ok(())
     }
 
     fn flush_all(&mut self) {

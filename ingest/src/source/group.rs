@@ -3,8 +3,6 @@
 //! A decision of the group is passed on at once and answered later: an assignment when it is known where to
 //! start, a revocation when everything read is committed. Until then the group waits, as its protocol allows.
 
-use std::sync::Arc;
-
 use rdkafka::Offset;
 use rdkafka::consumer::{CommitMode, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult};
@@ -60,8 +58,9 @@ impl Source {
         for start in starts {
             let name = self.plan.topics[start.topic].name.as_str();
             offsets.push((name, start.partition, Offset::Offset(start.offset)));
-            let headers = Arc::clone(&self.plan.topics[start.topic].headers);
+            let headers = &self.plan.topics[start.topic].headers;
             let partition = Partition::new(start.topic, start.partition, start.offset, headers);
+            self.messages.forward(name, start.partition);
             self.partitions.insert((start.topic, start.partition), partition);
             self.progress.set_start(name, start.partition, start.offset);
         }

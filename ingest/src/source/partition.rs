@@ -1,17 +1,17 @@
 //! One owned partition: its position, the range of the open epoch and the buffer being filled.
 
-use std::sync::Arc;
+use std::ffi::CString;
 
-use rdkafka::message::{BorrowedMessage, Headers, Message};
 use sluice_catalog::{Anchor, OffsetRange};
 
+use super::messages::Message;
 use super::raw::RawBatch;
 
 #[derive(Debug)]
 pub(crate) struct Partition {
     buffer: RawBatch,
-    /// The headers that choose tables.
-    headers: Arc<[String]>,
+    /// The headers that choose tables; none for a name that no header can have.
+    headers: Vec<Option<CString>>,
     /// Where the open epoch's range starts: the end of the previous one.
     start: i64,
     /// One past the last message taken.
@@ -22,10 +22,10 @@ pub(crate) struct Partition {
 }
 
 impl Partition {
-    pub(crate) fn new(topic: usize, partition: i32, offset: i64, headers: Arc<[String]>) -> Self {
+    pub(crate) fn new(topic: usize, partition: i32, offset: i64, headers: &[String]) -> Self {
         Self {
             buffer: RawBatch::new(topic, partition).with_headers(headers.len()),
-            headers,
+            headers: headers.iter().map(|name| CString::new(name.as_str()).ok()).collect(),
             start: offset,
             position: offset,
             anchor: None,
@@ -33,21 +33,28 @@ impl Partition {
         }
     }
 
-    /// Takes a message and tells its bytes; refuses one that was taken already or that nobody waits for any more.
-    pub(crate) fn push(&mut self, message: &BorrowedMessage<'_>) -> Option<usize> {
-        if self.revoked || message.offset() < self.position {
-            return None;
+    /// Takes messages until the buffer is full and tells how many; passes over those that were taken already or that nobody waits
+    /// for any more.
+    pub(super) fn push(&mut self, messages: &[Message]) -> usize {
+        for (at, message) in messages.iter().enumerate() {
+            if self.revoked || message.offset() < self.position {
+                continue;
+            }
+            if self.buffer.is_full() {
+                return at;
+            }
+            self.buffer.push(message.offset(), message.timestamp(), message.key(), message.payload());
+            for (header, name) in self.headers.iter().enumerate() {
+                self.buffer.push_header(header, name.as_ref().and_then(|name| message.header(name)));
+            }
+            self.position = message.offset() + 1;
         }
-        let before = self.buffer.byte_count();
-        let timestamp = message.timestamp().to_millis();
-        self.buffer.push(message.offset(), timestamp, message.key(), message.payload());
-        for (header, name) in self.headers.iter().enumerate() {
-            let found =
-                message.headers().and_then(|headers| headers.iter().filter(|it| it.key == name).last());
-            self.buffer.push_header(header, found.and_then(|found| found.value));
-        }
-        self.position = message.offset() + 1;
-        Some(self.buffer.byte_count() - before)
+        messages.len()
+    }
+
+    /// Bytes in the buffer.
+    pub(super) fn byte_count(&self) -> usize {
+        self.buffer.byte_count()
     }
 
     pub(crate) fn is_full(&self) -> bool {

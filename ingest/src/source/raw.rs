@@ -48,10 +48,11 @@ impl RawBatch {
         self
     }
 
-    /// An empty batch of the same partition, with room for as much as this one needed.
+    /// An empty batch of the same partition, with room for a little more than this one needed, so that it rarely has to grow.
     pub(crate) fn successor(&self) -> Self {
-        let (bytes, messages) =
-            (Vec::with_capacity(self.bytes.len()), Vec::with_capacity(self.messages.len()));
+        let roomy = |needed: usize| needed + needed / 16;
+        let bytes = Vec::with_capacity(roomy(self.bytes.len()));
+        let messages = Vec::with_capacity(roomy(self.messages.len()).min(ROWS_MAX));
         let fresh = Self::new(self.topic, self.partition).with_headers(self.headers.len());
         Self { bytes, messages, ..fresh }
     }
