@@ -171,8 +171,12 @@ impl Open {
     /// Ends the row group in progress.
     fn cut(&mut self, threads: usize) -> parquet::errors::Result<()> {
         let Some(group) = self.group.take() else { return Ok(()) };
+        let chunks = group.finish(threads)?;
+        let bytes: u64 = chunks.iter().map(|chunk| chunk.close().bytes_written).sum();
+        // Growing bit by bit would copy all of it several times.
+        self.file.inner_mut().reserve(usize::try_from(bytes).unwrap_or(0));
         let mut row_group = self.file.next_row_group()?;
-        for chunk in group.finish(threads)? {
+        for chunk in chunks {
             chunk.append_to_row_group(&mut row_group)?;
         }
         row_group.close().map(drop)

@@ -9,8 +9,8 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use super::*;
 
-/// `unique` differs in every row, `near` in all but a few, `often` has five thousand values, `few` has three, and
-/// `name` differs in every row as a text.
+/// `unique` differs in every row, `near` in all but a few, `often` has five thousand values, `few` has three, `same` one, and
+/// `name` differs in every row as a text, while `kind` is always the same.
 fn rows(count: i64) -> RecordBatch {
     let int = |name: &str, value: &dyn Fn(i64) -> i64| -> (Field, ArrayRef) {
         let values: Vec<i64> = (0..count).map(value).collect();
@@ -19,12 +19,15 @@ fn rows(count: i64) -> RecordBatch {
     let scattered =
         |value: i64| (value.wrapping_mul(0x9E37_79B9_7F4A_7C15_u64 as i64) >> 20).rem_euclid(5000);
     let names: Vec<String> = (0..count).map(|value| format!("name-{value}")).collect();
+    let kinds = vec!["kind"; names.len()];
     let (fields, columns): (Vec<Field>, Vec<ArrayRef>) = [
         int("unique", &|value| value * 7),
         int("near", &|value| value.max(4)),
         int("often", &scattered),
         int("few", &|value| value % 3),
+        int("same", &|_| 1_700_000_000_000_000),
         (Field::new("name", DataType::Utf8, true), Arc::new(StringArray::from(names)) as ArrayRef),
+        (Field::new("kind", DataType::Utf8, true), Arc::new(StringArray::from(kinds)) as ArrayRef),
     ]
     .into_iter()
     .unzip();
@@ -45,14 +48,14 @@ fn with_dictionary(rows: &RecordBatch) -> Vec<String> {
 }
 
 #[test]
-fn only_columns_of_different_values_have_no_dictionary() {
-    assert_eq!(with_dictionary(&rows(20_000)), ["often", "few"]);
-    assert_eq!(with_dictionary(&rows(ROWS_MIN as i64)), ["often", "few"]);
+fn only_columns_of_different_values_and_whole_numbers_that_stay_the_same_have_no_dictionary() {
+    assert_eq!(with_dictionary(&rows(20_000)), ["often", "few", "kind"]);
+    assert_eq!(with_dictionary(&rows(ROWS_MIN as i64)), ["often", "few", "kind"]);
 }
 
 #[test]
 fn few_rows_decide_nothing() {
-    let all = ["unique", "near", "often", "few", "name"];
+    let all = ["unique", "near", "often", "few", "same", "name", "kind"];
     assert_eq!(with_dictionary(&rows(ROWS_MIN as i64 - 1)), all);
     assert_eq!(with_dictionary(&rows(1)), all);
 }
