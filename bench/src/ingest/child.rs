@@ -73,9 +73,14 @@ impl Running {
         Ok(())
     }
 
+    /// Lets it end by itself, without waiting for it.
+    pub(super) fn ask_to_stop(&mut self) {
+        self.input = None;
+    }
+
     /// Lets it end by itself.
     pub(super) fn stop(mut self) -> Result<(), Failure> {
-        drop(self.input.take());
+        self.ask_to_stop();
         let status = self.process.wait()?;
         if status.success() {
             Ok(())

@@ -15,17 +15,21 @@ const PATIENCE: Duration = Duration::from_secs(300);
 /// Lands `total` messages with so many processes; what all of them took, and what each says of itself.
 ///
 /// The clock begins when every worker has read something: until then the group deals the partitions out. What was read
-/// before does not count. It ends with the commit that brings the last message.
+/// before does not count. When all is read the workers are told to stop, and land what they hold. It ends with the commit that
+/// brings the last message.
 pub(super) fn land(arguments: &Arguments, total: u64) -> Result<(Measured, Vec<Value>), Failure> {
     let (heard, lines) = channel();
     let start = |number| Running::start(arguments, Role::Worker, number, Some(heard.clone()));
-    let workers = (0..arguments.workers).map(start).collect::<Result<Vec<_>, _>>()?;
+    let mut workers = (0..arguments.workers).map(start).collect::<Result<Vec<_>, _>>()?;
     let mut last: BTreeMap<usize, Value> = BTreeMap::new();
     let mut before: Option<(Instant, Stand)> = None;
     let ended = loop {
         let (number, at, line) = lines.recv_timeout(PATIENCE).map_err(|_| "the workers are silent")?;
-        if line.is_null() {
+        if line.is_null() && Stand::of(&last).consumed != total {
             return Err(format!("worker {number} ended by itself").into());
+        }
+        if line.is_null() {
+            continue;
         }
         last.insert(number, line);
         let stand = Stand::of(&last);
@@ -34,6 +38,9 @@ pub(super) fn land(arguments: &Arguments, total: u64) -> Result<(Measured, Vec<V
         }
         if stand.committed >= total {
             break at;
+        }
+        if stand.consumed == total {
+            workers.iter_mut().for_each(Running::ask_to_stop);
         }
     };
     for worker in workers {
