@@ -1,4 +1,5 @@
-//! The edge of the process: the only place that reads the clock and draws ids; everything below takes them as arguments.
+//! The edge of the process: the only place that reads the clock and draws ids; everything below takes them as
+//! arguments.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;

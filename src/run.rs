@@ -1,7 +1,7 @@
 //! `sluice run`: ingest, reference data, model builds, maintenance and servers in one process.
 //!
-//! A failed sync, build or maintenance is reported and tried again at its next turn; a failed ingest or server ends the process, so
-//! that whoever supervises it can restart it: the tables say where to go on.
+//! A failed sync, build or maintenance is reported and tried again at its next turn; a failed ingest or server ends
+//! the process, so that whoever supervises it can restart it: the tables say where to go on.
 
 use std::process::ExitCode;
 use std::sync::Arc;

@@ -1,4 +1,5 @@
-//! `sluice sync`: reference data is pulled (`sluice_ingest::sync`), once or by its schedule; the same for `sluice run`.
+//! `sluice sync`: reference data is pulled (`sluice_ingest::sync`), once or by its schedule; the same for `sluice
+//! run`.
 //!
 //! A sync that fails is reported and tried again at its next turn; the others go on.
 

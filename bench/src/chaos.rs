@@ -6,8 +6,8 @@
 //! the faults end -> one worker lands the rest -> PyIceberg counts: injected, lost, doubled
 //! ```
 //!
-//! The seed draws the faults and their moments; what each of them meets depends on the machine. Servers and the judge's
-//! Python are reached as `tests/services/services.sh env` says.
+//! The seed draws the faults and their moments; what each of them meets depends on the machine. Servers and the
+//! judge's Python are reached as `tests/services/services.sh env` says.
 
 mod crew;
 mod events;

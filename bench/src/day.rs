@@ -1,7 +1,7 @@
 //! A day of streaming: small commits by an injected clock, with the maintenance of `sluice run` in its turns.
 //!
-//! What matters at the end: how large the files are, how many snapshots there are, and how many bytes were written for
-//! each byte that came in. The sizes of files are real; the time between commits is not waited for.
+//! What matters at the end: how large the files are, how many snapshots there are, and how many bytes were written
+//! for each byte that came in. The sizes of files are real; the time between commits is not waited for.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};

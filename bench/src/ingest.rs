@@ -6,7 +6,8 @@
 //! the same number of threads, but no offsets, no commits, no routing, no guards, no upload. What the store takes for
 //! the objects of the run alone is measured beside it.
 //!
-//! With `--minutes` and `--kill` events come at a fixed rate and never end, and something else than speed is measured.
+//! With `--minutes` and `--kill` events come at a fixed rate and never end, and something else than speed is
+//! measured.
 
 mod ceiling;
 mod child;

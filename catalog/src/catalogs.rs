@@ -234,8 +234,8 @@ pub(crate) trait Catalog: fmt::Debug + Send + Sync {
     async fn swap(&self, swaps: &[Swap]) -> Result<SwapOutcome>;
 }
 
-/// Opens the catalog that the settings name, checking that it answers. One that hands out keys is asked for them where
-/// there is a ring to put them on.
+/// Opens the catalog that the settings name, checking that it answers. One that hands out keys is asked for them
+/// where there is a ring to put them on.
 pub(crate) async fn open(settings: &LakeSettings, keyring: Option<Arc<Keyring>>) -> Result<Arc<dyn Catalog>> {
     let name = &settings.name;
     Ok(match &settings.catalog {

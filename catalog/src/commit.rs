@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! Commit -> load bases -> token there? -> fence, conflicts -> stage files -> swap pointers -> CommitOutcome
-//!           (landing)     already done    (plan)              (stage)       (catalogs)   
+//!           (landing)     already done    (plan)              (stage)       (catalogs)
 //!              ^                                                                 |
 //!              +---------- lost race: delete the attempt's files, wait ----------+
 //!              +---------- no answer: keep every file, look again ---------------+
@@ -110,8 +110,8 @@ pub enum CommitOutcome {
 pub(crate) enum Refused {
     /// They are deleted.
     Over,
-    /// After a conflict only those of changes of rows are deleted, which the caller computes anew; what other tables of
-    /// the commit get stays.
+    /// After a conflict only those of changes of rows are deleted, which the caller computes anew; what other
+    /// tables of the commit get stays.
     MayComeAgain,
 }
 

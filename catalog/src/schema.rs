@@ -215,8 +215,8 @@ pub(crate) fn to_arrow(schema: &Schema) -> SchemaRef {
     Arc::new(ArrowSchema::new(fields))
 }
 
-/// The id by which a table knows a column, whatever its name: as [`to_arrow`] and Parquet readers give it. `None` when the
-/// column has none.
+/// The id by which a table knows a column, whatever its name: as [`to_arrow`] and Parquet readers give it. `None`
+/// when the column has none.
 pub fn field_id(field: &Field) -> Option<i32> {
     field.metadata().get(PARQUET_FIELD_ID_META_KEY)?.parse().ok()
 }

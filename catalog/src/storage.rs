@@ -1,9 +1,9 @@
 //! Iceberg's file access over the lake's one object store client.
 //!
-//! The library reads and writes metadata, manifest lists and manifests through [`LakeStorage`]. Every path
-//! goes through the warehouse check, and nothing larger than [`OBJECT_BYTES_MAX`] is read into memory: a
-//! manifest of that size is damaged, or someone's attack. What is Avro is walked (`manifest::avro`) before the library
-//! decodes it. Data files do not pass here; their writers and readers stream through the client itself.
+//! The library reads and writes metadata, manifest lists and manifests through [`LakeStorage`]. Every path goes
+//! through the warehouse check, and nothing larger than [`OBJECT_BYTES_MAX`] is read into memory: a manifest of
+//! that size is damaged, or someone's attack. What is Avro is walked (`manifest::avro`) before the library decodes
+//! it. Data files do not pass here; their writers and readers stream through the client itself.
 
 use std::ops::Range;
 use std::sync::Arc;

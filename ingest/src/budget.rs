@@ -1,13 +1,13 @@
 //! The memory budget: how many bytes of messages, batches and open files are held, and when to stop reading.
 //!
-//! Flow: the polling thread takes a [`Reservation`] for each batch of raw messages; it travels with the
-//! batch, is resized when the batch is decoded and given back when the rows are in a file's buffer. Rows that wait for
-//! their commit set their part of it aside. What open files hold is set as a whole. Above the high mark reading stops;
-//! it goes on below the low mark.
+//! Flow: the polling thread takes a [`Reservation`] for each batch of raw messages; it travels with the batch, is
+//! resized when the batch is decoded and given back when the rows are in a file's buffer. Rows that wait for their
+//! commit set their part of it aside. What open files hold is set as a whole. Above the high mark reading stops; it
+//! goes on below the low mark.
 //!
-//! The budget counts payload. The other half is for what it does not see: the client of Kafka, the states of tables, what
-//! encoders allocate beyond what they say they hold, memory that the allocator keeps for a while, and code. Measured with
-//! fifty open files at full speed, 1.7 bytes were resident for each that was counted.
+//! The budget counts payload. The other half is for what it does not see: the client of Kafka, the states of
+//! tables, what encoders allocate beyond what they say they hold, memory that the allocator keeps for a while, and
+//! code. Measured with fifty open files at full speed, 1.7 bytes were resident for each that was counted.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};

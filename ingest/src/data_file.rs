@@ -5,8 +5,8 @@
 //! deleted -> the positions that are gone
 //! ```
 //!
-//! This reads the store directly: this crate knows no SQL engine. What a file lacks of a table's columns is null. A file
-//! that is not what the table says of it is refused, and never taken for one without the rows.
+//! This reads the store directly: this crate knows no SQL engine. What a file lacks of a table's columns is null. A
+//! file that is not what the table says of it is refused, and never taken for one without the rows.
 
 mod deleted;
 

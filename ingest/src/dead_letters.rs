@@ -16,8 +16,8 @@
 //!   is wished. So a catalog
 //!   that moves one table at a time (the letters last) loses and doubles nothing either: what a kill leaves behind is
 //!   found by the next replay.
-//! - A letter for a table with a key is left alone: it would take the place of later events of its key, or bring back a
-//!   row that was deleted since.
+//! - A letter for a table with a key is left alone: it would take the place of later events of its key, or bring
+//!   back a row that was deleted since.
 //! - A letter that some table of its topic has not come to yet is left alone: ingest will bring it there by itself.
 
 mod letters;
@@ -97,7 +97,8 @@ pub struct ReplayReport {
     pub bad: u64,
     /// Some table of the topic has not come to them yet, so ingest will land them; they stay.
     pub waiting: u64,
-    /// Come from a file, or from a topic that the topics file does not land, or whose tables messages name; they stay.
+    /// Come from a file, or from a topic that the topics file does not land, or whose tables messages name; they
+    /// stay.
     pub foreign: u64,
     /// Belong into a table with a key, where later events of the key may have landed; they stay.
     pub keyed: u64,
@@ -109,8 +110,8 @@ pub struct ReplayReport {
     pub dry_run: bool,
 }
 
-/// Whether letters of a topic can land: in tables that are known beforehand, by what a letter keeps of its message. It
-/// keeps no headers.
+/// Whether letters of a topic can land: in tables that are known beforehand, by what a letter keeps of its message.
+/// It keeps no headers.
 fn can_replay(topic: &Topic) -> bool {
     let known = topic.routes.iter().all(|route| route.table.table().is_some());
     known && topic.pattern.is_none() && matches!(topic.type_from, Origin::Field(_))

@@ -155,8 +155,9 @@ async fn alter(
     Err(Error::Grow { table: table.clone() })
 }
 
-/// Makes alterations that the table refused as a whole: half of them, and half of a half that it refuses too, so that few
-/// bad ones among many cost few commits. Returns those that it refuses alone, and after many of these the rest, untried.
+/// Makes alterations that the table refused as a whole: half of them, and half of a half that it refuses too, so
+/// that few bad ones among many cost few commits. Returns those that it refuses alone, and after many of these the
+/// rest, untried.
 async fn by_halves(lake: &Lake, table: &TableName, open: Vec<Alteration>) -> Result<Vec<Alteration>> {
     let (mut refused, mut parts) = (Vec::new(), vec![open]);
     while let Some(mut part) = parts.pop() {

@@ -46,8 +46,9 @@ pub struct IngestSettings {
     pub kafka: KafkaSettings,
     /// The consumer group; workers of one group share the partitions.
     pub group: String,
-    /// Who this worker is, unlike any other of its group. One that comes back under the same name within the session's
-    /// time-out gets its partitions back, and nobody else's are moved. Without one a worker that leaves is missed at once.
+    /// Who this worker is, unlike any other of its group. One that comes back under the same name within the
+    /// session's time-out gets its partitions back, and nobody else's are moved. Without one a worker that leaves
+    /// is missed at once.
     pub instance_id: Option<String>,
     /// The topics to land; those without routes are ignored.
     pub topics: Vec<Topic>,

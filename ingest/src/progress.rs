@@ -212,8 +212,8 @@ impl Progress {
         lock(&self.partitions).entry((topic.to_owned(), partition)).or_default().commit(next);
     }
 
-    /// Notes the end of a partition that this process owns; others are ignored, and so is an end that is further back:
-    /// whoever says so asked earlier, as the client does of a partition that pauses.
+    /// Notes the end of a partition that this process owns; others are ignored, and so is an end that is further
+    /// back: whoever says so asked earlier, as the client does of a partition that pauses.
     pub(crate) fn set_end(&self, topic: &str, partition: i32, end: i64) {
         if let Some(known) = lock(&self.partitions).get_mut(&(topic.to_owned(), partition)) {
             known.progress.end = known.progress.end.max(Some(end));

@@ -143,8 +143,8 @@ pub(crate) fn route(plan: &Plan, raw: &RawBatch, decoded: Vec<Decoded>) -> Resul
     Ok(Routing::Done(routed))
 }
 
-/// The rows of a group by table. Many rows are copied, so that they can be let go of alone. What tables with fewer than
-/// `few_rows` get goes into one batch, because arrays of their own would cost more than the rows.
+/// The rows of a group by table. Many rows are copied, so that they can be let go of alone. What tables with fewer
+/// than `few_rows` get goes into one batch, because arrays of their own would cost more than the rows.
 fn split(
     (batch, good): (RecordBatch, Option<BooleanArray>),
     owners: Vec<(usize, usize)>,

@@ -1,4 +1,5 @@
-//! Raw batches become rows of tables: decoded, routed, and once more when a table had to grow or to be created for them.
+//! Raw batches become rows of tables: decoded, routed, and once more when a table had to grow or to be created for
+//! them.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -71,7 +72,8 @@ impl<'a> Rows<'a> {
         Err(Error::Grow { table: self.plan.tables[table].name.clone() })
     }
 
-    /// Takes up the plan as of now, which may have more topics; a JSON decoder reads the fields that the plan asks for.
+    /// Takes up the plan as of now, which may have more topics; a JSON decoder reads the fields that the plan asks
+    /// for.
     fn follow(&mut self) -> Result<()> {
         let plan = self.plans.current();
         if Arc::ptr_eq(&plan, &self.plan) {

@@ -283,7 +283,8 @@ impl Source {
         match self.consumer.poll(Duration::ZERO) {
             None => Ok(()),
             Some(Err(error)) => self.fault(error),
-            // Its neighbours are in the other queue, so that the order is lost: the session begins again from the tables.
+            // Its neighbours are in the other queue, so that the order is lost: the session begins again from the
+            // tables.
             Some(Ok(_)) => {
                 Err(self.group_error(KafkaError::MessageConsumption(RDKafkaErrorCode::BadMessage)))
             }

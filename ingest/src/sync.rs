@@ -7,8 +7,8 @@
 //! ```
 //!
 //! Invariants:
-//! - Rows and what is remembered of the source ([`state`]) are one commit; a fence as that of topics lets each run land
-//!   once, also when two do the same sync.
+//! - Rows and what is remembered of the source ([`state`]) are one commit; a fence as that of topics lets each run
+//!   land once, also when two do the same sync.
 //! - Content that did not change commits nothing.
 //! - Whatever goes wrong, the table is as it was.
 //! - Only a table that the sync made itself is written.

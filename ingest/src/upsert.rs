@@ -12,9 +12,9 @@
 //! Invariants:
 //! - The table has one row a key at most, in every snapshot: new rows and the deletes of the old ones are one commit,
 //!   fenced by the offsets as every other. No delete is by value, so readers compare no keys.
-//! - The later event wins: by `order_by` where it is given, else by the order in the topic. Events of one key must then
-//!   be in one partition, which keyed producers see to; between partitions of one commit the order is fixed (topic,
-//!   partition, offset) and means nothing.
+//! - The later event wins: by `order_by` where it is given, else by the order in the topic. Events of one key must
+//!   then be in one partition, which keyed producers see to; between partitions of one commit the order is fixed
+//!   (topic, partition, offset) and means nothing.
 //! - Rows are looked for in the very snapshot that the commit claims to have read. A file that came or went since and
 //!   may hold a key is a conflict, and they are looked for again.
 //! - Memory: the last event of each key counts against the budget of ingest; a look holds the key columns of a few

@@ -1,6 +1,7 @@
 //! SQL text becomes tokens: within limits, with its parameter markers numbered.
 //!
-//! Flow: text -> [`Text::read`] (size, tokens, nesting, chains, versions, markers) -> [`Text::parse`] -> one statement.
+//! Flow: text -> [`Text::read`] (size, tokens, nesting, chains, versions, markers) -> [`Text::parse`] -> one
+//! statement.
 //!
 //! The limits are counted on tokens, before anything recursive looks at them: a planner that runs out of
 //! stack aborts the whole process, and a flat `1+1+…` is as deep a tree as nested parentheses.

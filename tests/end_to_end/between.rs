@@ -1,5 +1,5 @@
-//! A Python program of `tests/clients` between the binary and a server: its first line is its address, every later one
-//! a JSON value that says what it did.
+//! A Python program of `tests/clients` between the binary and a server: its first line is its address, every later
+//! one a JSON value that says what it did.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};

@@ -1,5 +1,5 @@
-//! `tests/clients/lossy.py` between the binary and its servers: replies are lost after the server did what it was asked,
-//! and every record lands once all the same.
+//! `tests/clients/lossy.py` between the binary and its servers: replies are lost after the server did what it was
+//! asked, and every record lands once all the same.
 
 use std::process::Stdio;
 use std::thread::sleep;
@@ -33,7 +33,8 @@ impl Lossy {
     }
 }
 
-/// Of five commits four hear nothing of the database that made them, and a fiftieth of what is stored is stored unheard.
+/// Of five commits four hear nothing of the database that made them, and a fiftieth of what is stored is stored
+/// unheard.
 #[test]
 fn fifty_lost_replies_lose_and_double_nothing() {
     let (lake, _) = on_postgres(Lake::on_s3().with_kafka());

@@ -1,5 +1,5 @@
-//! Tables with a key: changes from Kafka land in MinIO through kills and compactions, and PyIceberg and DuckDB see what
-//! a map over the messages says.
+//! Tables with a key: changes from Kafka land in MinIO through kills and compactions, and PyIceberg and DuckDB see
+//! what a map over the messages says.
 
 use std::thread::sleep;
 use std::time::Duration;

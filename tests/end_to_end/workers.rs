@@ -211,8 +211,8 @@ fn workers_that_come_and_go_lose_and_double_nothing() {
     );
 }
 
-/// One worker sleeps for longer than the group waits; the other takes its partitions over and lands them. What the first
-/// one had read when it fell asleep is fenced. The other is watched over HTTP.
+/// One worker sleeps for longer than the group waits; the other takes its partitions over and lands them. What the
+/// first one had read when it fell asleep is fenced. The other is watched over HTTP.
 #[test]
 fn a_worker_that_wakes_up_after_another_took_over_lands_nothing_twice() {
     let (lake, _) = on_postgres(Lake::on_s3().with_kafka());

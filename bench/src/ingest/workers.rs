@@ -14,9 +14,9 @@ const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Lands `total` messages with so many processes; what all of them took, and what each says of itself.
 ///
-/// The clock begins when every worker has read something: until then the group deals the partitions out. What was read
-/// before does not count. When all is read the workers are told to stop, and land what they hold. It ends with the commit that
-/// brings the last message.
+/// The clock begins when every worker has read something: until then the group deals the partitions out. What was
+/// read before does not count. When all is read the workers are told to stop, and land what they hold. It ends with
+/// the commit that brings the last message.
 pub(super) fn land(arguments: &Arguments, total: u64) -> Result<(Measured, Vec<Value>), Failure> {
     let (heard, lines) = channel();
     let start = |number| Running::start(arguments, Role::Worker, number, Some(heard.clone()));

@@ -1,8 +1,8 @@
 //! Whether bytes are one whole Avro file, found out before the library decodes them.
 //!
-//! The library trusts manifests and manifest lists: a few damaged bytes make it ask for hundreds of gigabytes, recurse
-//! without end, take a text that is cut short for null, or skip the rest of a block, which silently loses files. So each
-//! such file is walked first, by the schema in its own header:
+//! The library trusts manifests and manifest lists: a few damaged bytes make it ask for hundreds of gigabytes,
+//! recurse without end, take a text that is cut short for null, or skip the rest of a block, which silently loses
+//! files. So each such file is walked first, by the schema in its own header:
 //!
 //! | checked | what the library does otherwise |
 //! |---|---|

@@ -11,8 +11,8 @@
 //! | I6 | the next offset is the end of the last range |
 //! | I7 | what was acknowledged is there, unless another engine moved `main` |
 //!
-//! Where another engine left no trace of where a topic stood (`told` is false), nothing lands any more, and I1, I2 and
-//! I6 are not asked.
+//! Where another engine left no trace of where a topic stood (`told` is false), nothing lands any more, and I1, I2
+//! and I6 are not asked.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -6,7 +6,8 @@
 //! ```
 //!
 //! Invariants:
-//! - A set of keys comes whole from one answer. Nothing of it is taken from the settings, nothing of theirs fills it up.
+//! - A set of keys comes whole from one answer. Nothing of it is taken from the settings, nothing of theirs fills
+//!   it up.
 //! - Keys that were handed out go only to the store that the catalog names with them; the lake's own keys go
 //!   only to the lake's own endpoint.
 //! - A place that was opened with handed-out keys is never reached with the lake's own: when they cannot be renewed,

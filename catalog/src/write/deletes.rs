@@ -75,8 +75,8 @@ impl DeleteWriter {
         Self { lake: lake.clone(), table: table.clone(), token, positions: BTreeMap::new(), by_file }
     }
 
-    /// Gives each data file a delete file of its own, whatever the table's property says: what such a file deletes can
-    /// be added to later, by a file that takes its place.
+    /// Gives each data file a delete file of its own, whatever the table's property says: what such a file deletes
+    /// can be added to later, by a file that takes its place.
     pub fn by_file(self) -> Self {
         Self { by_file: true, ..self }
     }

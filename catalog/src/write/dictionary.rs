@@ -1,9 +1,10 @@
 //! Which columns of a file get a dictionary, judged by its first rows.
 //!
-//! A dictionary makes a file small where values repeat. Where none repeats, such as in ids, offsets and times, every
-//! value is hashed and kept only to learn that in the end: a quarter of the work of encoding events. So columns
-//! whose first values are nearly all different get none. Whole numbers that are nearly all different, and often ascend, or that stay the same are
-//! written as differences instead: for the latter a dictionary would be as small, but each value would be looked up in it.
+//! A dictionary makes a file small where values repeat. Where none repeats, such as in ids, offsets and times,
+//! every value is hashed and kept only to learn that in the end: a quarter of the work of encoding events. So
+//! columns whose first values are nearly all different get none. Whole numbers that are nearly all different, and
+//! often ascend, or that stay the same are written as differences instead: for the latter a dictionary would be as
+//! small, but each value would be looked up in it.
 //!
 //! The judgement is cautious: at most one value in two hundred of a few thousand rows may come twice, which takes
 //! hundreds of thousands of different values. With so many a dictionary would be given up by itself.

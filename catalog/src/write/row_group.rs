@@ -1,7 +1,7 @@
 //! The row group in progress: an encoder for each leaf column, which threads take one after the other.
 //!
-//! Columns are encoded apart from each other, so one file can use as many threads as it has columns, and comes out the
-//! same byte for byte. A file with one wide column gains nothing.
+//! Columns are encoded apart from each other, so one file can use as many threads as it has columns, and comes out
+//! the same byte for byte. A file with one wide column gains nothing.
 
 use std::sync::{Mutex, PoisonError};
 

@@ -32,8 +32,8 @@ impl Deleted {
     }
 }
 
-/// What is deleted by position of these data files. Every delete file is read once, whole: it may name several of them.
-/// Rows that are deleted by value are the caller's to refuse, if it has to know all that is deleted.
+/// What is deleted by position of these data files. Every delete file is read once, whole: it may name several of
+/// them. Rows that are deleted by value are the caller's to refuse, if it has to know all that is deleted.
 ///
 /// # Errors
 /// For deletion vectors, which other engines write; and when a delete file cannot be read.

@@ -5,9 +5,9 @@
 //!     -> {"id": 7, .., "__op": "u", "__ts_ms": "5", "__source_lsn": "9"}
 //! ```
 //!
-//! The members are those of `after`, of a delete those of `before`. Of the envelope `op` is taken, and what the table
-//! has a column for: `__ts_ms`, `__ts_us`, `__ts_ns`, and the plain members of `source` as `__source_` and their name.
-//! An envelope may be inside of Kafka Connect's `{"schema": .., "payload": ..}`.
+//! The members are those of `after`, of a delete those of `before`. Of the envelope `op` is taken, and what the
+//! table has a column for: `__ts_ms`, `__ts_us`, `__ts_ns`, and the plain members of `source` as `__source_` and
+//! their name. An envelope may be inside of Kafka Connect's `{"schema": .., "payload": ..}`.
 
 use std::borrow::Cow;
 
@@ -58,7 +58,8 @@ impl Envelopes {
         }
     }
 
-    /// Puts flat events in the place of envelopes. Returns the deletes that do not say of what: their messages' keys do.
+    /// Puts flat events in the place of envelopes. Returns the deletes that do not say of what: their messages'
+    /// keys do.
     pub(crate) fn flatten(
         &mut self,
         raw: &RawBatch,

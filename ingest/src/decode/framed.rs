@@ -160,8 +160,8 @@ impl Framed {
     }
 }
 
-/// Whether two keys are equal. Paths are mostly empty, and the library's comparison of no bytes at an address where no
-/// memory is costs some processors more than the rest of a message.
+/// Whether two keys are equal. Paths are mostly empty, and the library's comparison of no bytes at an address where
+/// no memory is costs some processors more than the rest of a message.
 fn same((id, path): &Key, (other_id, other_path): &Key) -> bool {
     id == other_id && path.len() == other_path.len() && path.iter().zip(other_path).all(|(a, b)| a == b)
 }

@@ -4,8 +4,8 @@
 //! where one belongs is reported with its row. Values keep their spelling, as in the flat columns; `fit` then makes
 //! the declared types of them. Of a key that is there twice the last counts. Unknown keys are left out here.
 //!
-//! An empty object takes three bytes and makes a value in each column of its struct, so the values of a row are counted:
-//! one that unpacks to more than `VALUES_MAX` is a misfit.
+//! An empty object takes three bytes and makes a value in each column of its struct, so the values of a row are
+//! counted: one that unpacks to more than `VALUES_MAX` is a misfit.
 
 use std::borrow::Cow;
 use std::collections::HashMap;

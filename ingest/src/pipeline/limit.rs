@@ -5,9 +5,9 @@
 //! | share | a topic's messages of the last minutes, the commit to come included | nothing of the commit lands, the session ends, and the next one does not read the topic |
 //! | rate | a topic's dead letters a minute | the commit lands, and the topic is not read until that many were due |
 //!
-//! Only the topic pauses, the others go on. What it holds stays in Kafka and is read when the pause is over, so nothing
-//! is lost or skipped. After a pause by share the same messages are tried again; each further pause in a row is twice as
-//! long, up to [`LONGER_MAX`] times.
+//! Only the topic pauses, the others go on. What it holds stays in Kafka and is read when the pause is over, so
+//! nothing is lost or skipped. After a pause by share the same messages are tried again; each further pause in a
+//! row is twice as long, up to [`LONGER_MAX`] times.
 //!
 //! The share is counted over commits, because the bad messages of a slow topic come few at a time: what landed counts
 //! half after each [`HALF_LIFE`].

@@ -6,8 +6,8 @@
 //!              +---------------------------+
 //! ```
 //!
-//! A topic whose messages are bad waits for a corrected topics file or a raised limit: who changes one need not restart
-//! the process. Without a pause nothing is asked, so that a half-written file disturbs nobody.
+//! A topic whose messages are bad waits for a corrected topics file or a raised limit: who changes one need not
+//! restart the process. Without a pause nothing is asked, so that a half-written file disturbs nobody.
 
 use std::fmt::Display;
 use std::sync::Arc;

@@ -42,7 +42,8 @@ fn behind(next: Option<i64>, end: Option<i64>) -> u64 {
     lag.and_then(|lag| u64::try_from(lag).ok()).unwrap_or(0)
 }
 
-/// A partition, and what was read of it and is not committed: ends of batches with Kafka's time of their last message.
+/// A partition, and what was read of it and is not committed: ends of batches with Kafka's time of their last
+/// message.
 #[derive(Debug, Default)]
 pub(super) struct Partition {
     pub(super) progress: PartitionProgress,

@@ -73,7 +73,8 @@ impl Bench {
         batches
     }
 
-    /// `column=value ...` of each row without nulls and source columns, or `cause: error`, in the order of the messages.
+    /// `column=value ...` of each row without nulls and source columns, or `cause: error`, in the order of the
+    /// messages.
     async fn rows(&self, payloads: &[&[u8]]) -> Vec<String> {
         let mut lines = BTreeMap::new();
         for batch in &self.routed(payloads).await {

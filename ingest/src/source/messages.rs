@@ -4,14 +4,16 @@
 //! partition's own queue of the library --forwarded--> one queue -- take --> Taken: messages, one after the other
 //! ```
 //!
-//! The safe binding gives one message a call, and makes an event object, takes a lock and reads the clock several times for each; the library's
-//! call for many does that once. This is the one module of the crate that calls the library itself.
+//! The safe binding gives one message a call, and makes an event object, takes a lock and reads the clock several
+//! times for each; the library's call for many does that once. This is the one module of the crate that calls the
+//! library itself.
 //!
 //! Invariants:
-//! - What is said of the group comes from the consumer's own queue, which has to be polled as well. No message comes from there: its partition
-//!   is forwarded before it is assigned.
-//! - Forwarding stays, except that the library takes it away when it stops to read a partition, at a time of its own. A partition that is assigned again
-//!   at that moment would be silent for ever, so whoever owns partitions forwards them again now and then.
+//! - What is said of the group comes from the consumer's own queue, which has to be polled as well. No message
+//!   comes from there: its partition is forwarded before it is assigned.
+//! - Forwarding stays, except that the library takes it away when it stops to read a partition, at a time of its
+//!   own. A partition that is assigned again at that moment would be silent for ever, so whoever owns partitions
+//!   forwards them again now and then.
 //! - Messages that were overtaken by a new assignment or a pause are left out by the library.
 #![expect(unsafe_code, reason = "the binding does not have the library's call for many messages")]
 

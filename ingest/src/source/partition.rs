@@ -33,8 +33,8 @@ impl Partition {
         }
     }
 
-    /// Takes messages until the buffer is full and tells how many; passes over those that were taken already or that nobody waits
-    /// for any more.
+    /// Takes messages until the buffer is full and tells how many; passes over those that were taken already or
+    /// that nobody waits for any more.
     pub(super) fn push(&mut self, messages: &[Message]) -> usize {
         for (at, message) in messages.iter().enumerate() {
             if self.revoked || message.offset() < self.position {

@@ -48,7 +48,8 @@ impl RawBatch {
         self
     }
 
-    /// An empty batch of the same partition, with room for a little more than this one needed, so that it rarely has to grow.
+    /// An empty batch of the same partition, with room for a little more than this one needed, so that it rarely
+    /// has to grow.
     pub(crate) fn successor(&self) -> Self {
         let roomy = |needed: usize| needed + needed / 16;
         let bytes = Vec::with_capacity(roomy(self.bytes.len()));

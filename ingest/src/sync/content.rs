@@ -1,7 +1,7 @@
 //! What rows hold, as fingerprints: of one row, and of all rows whatever their order.
 //!
-//! A row's fingerprint is the SHA-256 of its values in Arrow's row format. That of a set of rows is the sum of theirs,
-//! so two readings of a table are alike when they bring the same rows in another order.
+//! A row's fingerprint is the SHA-256 of its values in Arrow's row format. That of a set of rows is the sum of
+//! theirs, so two readings of a table are alike when they bring the same rows in another order.
 
 use std::fmt::Write;
 

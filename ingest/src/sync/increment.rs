@@ -8,11 +8,11 @@
 //!          | has are left out  |
 //! ```
 //!
-//! C is the largest cursor so far and committed with the rows. A transaction may stamp a row and commit it after a later
-//! one was read: it is found as long as it does so within the overlap. Rows with the same cursor as C are within it
-//! always. What is read again is compared with the rows of the table, each as often as it is there, so nothing is there
-//! twice. Where what is remembered does not hold (another configuration, a history moved by others) the whole source is
-//! compared with the whole table.
+//! C is the largest cursor so far and committed with the rows. A transaction may stamp a row and commit it after a
+//! later one was read: it is found as long as it does so within the overlap. Rows with the same cursor as C are
+//! within it always. What is read again is compared with the rows of the table, each as often as it is there, so
+//! nothing is there twice. Where what is remembered does not hold (another configuration, a history moved by
+//! others) the whole source is compared with the whole table.
 //!
 //! A source that deletes rows does not show it here; a sync without a cursor follows it.
 

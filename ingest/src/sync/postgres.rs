@@ -1,7 +1,7 @@
 //! A table of PostgreSQL: one read-only snapshot, its columns, and its rows by COPY in bounded batches.
 //!
-//! Columns and rows are read in one transaction (repeatable read), so they are one state of the database. COPY's binary
-//! form goes straight into columns ([`copy`]); what a type becomes is the table in [`types`].
+//! Columns and rows are read in one transaction (repeatable read), so they are one state of the database. COPY's
+//! binary form goes straight into columns ([`copy`]); what a type becomes is the table in [`types`].
 
 mod copy;
 mod numeric;

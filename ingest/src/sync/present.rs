@@ -1,7 +1,7 @@
 //! What a table has already of the rows that a source gives: read from its files, some columns, some rows at a time.
 //!
-//! Columns are found by their field id, so renamed ones are found too; what an older file lacks is null. Rows that were
-//! deleted by position are passed over. Other kinds of deletes are another engine's: they are refused.
+//! Columns are found by their field id, so renamed ones are found too; what an older file lacks is null. Rows that
+//! were deleted by position are passed over. Other kinds of deletes are another engine's: they are refused.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;

@@ -1,9 +1,9 @@
 //! What a table remembers of the sync that fills it: property `sluice.sync`, in the same commit as the rows.
 //!
-//! The runs are counted as offsets are (`sluice.offsets.sync:NAME`): run *n* lands only on a table that has seen *n*
-//! runs. What is remembered holds only while the count says the same, and where it is about all rows, only while the
-//! last commit that changed rows is the one that it names: after a rollback, or when somebody else wrote, the source is
-//! compared with the table itself.
+//! The runs are counted as offsets are (`sluice.offsets.sync:NAME`): run *n* lands only on a table that has seen
+//! *n* runs. What is remembered holds only while the count says the same, and where it is about all rows, only
+//! while the last commit that changed rows is the one that it names: after a rollback, or when somebody else wrote,
+//! the source is compared with the table itself.
 
 use std::collections::BTreeMap;
 

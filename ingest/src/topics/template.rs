@@ -5,10 +5,10 @@
 //! template bronze.{topic}_{field:kind}  the table of a message, by its topic, a field or a header
 //! ```
 //!
-//! A value becomes a part of a table's name by one rule: letters A to Z become small, and whatever is no ASCII letter,
-//! digit or `_` becomes `_`. So values that differ only in such characters share a table, whose rows still tell their
-//! topic. A value that is missing, null, empty or no text, or that makes the name longer than a name may be, makes
-//! no table: its message is a dead letter.
+//! A value becomes a part of a table's name by one rule: letters A to Z become small, and whatever is no ASCII
+//! letter, digit or `_` becomes `_`. So values that differ only in such characters share a table, whose rows still
+//! tell their topic. A value that is missing, null, empty or no text, or that makes the name longer than a name may
+//! be, makes no table: its message is a dead letter.
 
 use std::fmt;
 use std::str::FromStr;

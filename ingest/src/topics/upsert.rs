@@ -22,9 +22,9 @@ pub struct Upsert {
 /// Where an event says what it does to the row of its key.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Changes {
-    /// Nowhere: every event is the row as it is from now on, and a message without payload deletes it. Where an event
-    /// has the fields that Debezium adds when it makes its envelopes flat, they count: `__op` as with [`Changes::Op`],
-    /// and `__deleted`.
+    /// Nowhere: every event is the row as it is from now on, and a message without payload deletes it. Where an
+    /// event has the fields that Debezium adds when it makes its envelopes flat, they count: `__op` as with
+    /// [`Changes::Op`], and `__deleted`.
     #[default]
     Upsert,
     /// In its field `op`.

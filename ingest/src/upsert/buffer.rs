@@ -1,7 +1,7 @@
 //! The events of one commit for one table: of each key those that still matter.
 //!
-//! Batches stay as they came; a map says which rows of them matter. When most do not, the batches are cut down to those
-//! that do.
+//! Batches stay as they came; a map says which rows of them matter. When most do not, the batches are cut down to
+//! those that do.
 
 use std::collections::HashMap;
 

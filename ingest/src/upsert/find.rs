@@ -5,9 +5,9 @@
 //!                        '-> their delete files -> positions that are gone already ----^
 //! ```
 //!
-//! Only the key columns (and the one that orders events) of the files that remain are read, several files at a time,
-//! a row group of each. So keys that rise with time, or a table partitioned or sorted by its key, leave few files; keys
-//! at random leave them all.
+//! Only the key columns (and the one that orders events) of the files that remain are read, several files at a
+//! time, a row group of each. So keys that rise with time, or a table partitioned or sorted by its key, leave few
+//! files; keys at random leave them all.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -141,8 +141,8 @@ fn compare(
     Ok(())
 }
 
-/// Refuses files of which not all that is deleted is known. `exact` asks for all: rows that others deleted by value are
-/// a mistake then, because whether they are live decides which event is the later one.
+/// Refuses files of which not all that is deleted is known. `exact` asks for all: rows that others deleted by value
+/// are a mistake then, because whether they are live decides which event is the later one.
 fn understood(table: &TableName, files: &[LiveFile], exact: bool) -> Result<()> {
     for deletes in files.iter().map(|file| file.parts().1) {
         if exact && !deletes.equality.is_empty() {

@@ -1,7 +1,7 @@
 //! Keys as bytes: equal when the keys are equal, and of one column in the order of its values.
 //!
-//! That is the row format of Arrow. The files' own bounds are brought into the same bytes, so that one comparison does
-//! for every type.
+//! That is the row format of Arrow. The files' own bounds are brought into the same bytes, so that one comparison
+//! does for every type.
 
 use std::sync::Arc;
 

@@ -1,9 +1,9 @@
 //! The commit of an epoch in which rows of tables change by key.
 //!
-//! Rows are looked for on the state that is there when the commit begins. A table that changed meanwhile in a way that
-//! matters (its files were compacted, another worker wrote rows of the same keys) makes the commit a conflict; then all
-//! such tables are looked at again, and what other tables of the commit get stays as it is. After a few times the
-//! session begins again from the tables: correct too, and the events are only read once more.
+//! Rows are looked for on the state that is there when the commit begins. A table that changed meanwhile in a way
+//! that matters (its files were compacted, another worker wrote rows of the same keys) makes the commit a conflict;
+//! then all such tables are looked at again, and what other tables of the commit get stays as it is. After a few
+//! times the session begins again from the tables: correct too, and the events are only read once more.
 
 use std::sync::Arc;
 
@@ -25,8 +25,8 @@ pub(crate) struct Keyed {
     pub(crate) buffer: Buffer,
 }
 
-/// Lands the commits together with the events of tables that have a key; those tables' commits have no files yet. Also
-/// returns how many rows and bytes each such table got.
+/// Lands the commits together with the events of tables that have a key; those tables' commits have no files yet.
+/// Also returns how many rows and bytes each such table got.
 pub(crate) async fn land(
     lake: &Lake,
     plan: &Plan,

@@ -1,9 +1,9 @@
 //! The events of one key in a commit, as far as they still matter.
 //!
-//! Events are taken in any order, because several threads decode them. What counts is what comes of them one after the
-//! other in the order of their places: an event without a value to order by takes over from whatever was there, one
-//! with a value from all but a greater value. So the winner is the greatest one after the last event without a value,
-//! and where there is none, that event itself.
+//! Events are taken in any order, because several threads decode them. What counts is what comes of them one after
+//! the other in the order of their places: an event without a value to order by takes over from whatever was there,
+//! one with a value from all but a greater value. So the winner is the greatest one after the last event without a
+//! value, and where there is none, that event itself.
 //!
 //! An event without a value may still come and outdate the greatest one. So those that would be the greatest then are
 //! kept too: later ones with ever smaller values. In topics whose values rise, which is the rule, there are none.

@@ -1,7 +1,7 @@
 //! JSON messages that are no event yet: deletes without payload, and Debezium envelopes.
 //!
-//! Each becomes a flat JSON event with its operation in the field that the plan reads, in place of the message it came
-//! from; what cannot be read stays as it is, and is judged by the decoder. Dead letters keep the original.
+//! Each becomes a flat JSON event with its operation in the field that the plan reads, in place of the message it
+//! came from; what cannot be read stays as it is, and is judged by the decoder. Dead letters keep the original.
 
 use std::borrow::Cow;
 use std::sync::Arc;

@@ -1,8 +1,8 @@
 //! The events of a commit on one state of the table: files to be added, and rows of others that go.
 //!
-//! A data file has one delete file of its own at most: the next one holds what it held and takes its place. So readers
-//! open few delete files, however many commits there were. Deletes that other writers put into files of several data files
-//! stay beside it.
+//! A data file has one delete file of its own at most: the next one holds what it held and takes its place. So
+//! readers open few delete files, however many commits there were. Deletes that other writers put into files of
+//! several data files stay beside it.
 
 use std::sync::Arc;
 

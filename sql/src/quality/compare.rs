@@ -1,7 +1,7 @@
 //! How two tables differ: columns, counts, and for each column they share one statistic of its values.
 //!
-//! Both sides are asked for their values with counts, in order; the two streams are merged, so that neither memory nor
-//! the statistic depends on a sample.
+//! Both sides are asked for their values with counts, in order; the two streams are merged, so that neither memory
+//! nor the statistic depends on a sample.
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::{BTreeSet, BinaryHeap};

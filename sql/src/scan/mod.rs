@@ -1,4 +1,5 @@
-//! From live files to what Parquet readers are told: which, how split, what is known, which columns, which rows are gone.
+//! From live files to what Parquet readers are told: which, how split, what is known, which columns, which rows are
+//! gone.
 
 pub(crate) mod bounds;
 mod defaults;

@@ -25,8 +25,8 @@ pub(crate) fn check(bytes: &[u8]) -> Result<(), Fault> {
     Walk { rest: bytes, entries: 0 }.structure(0)
 }
 
-/// Checks a footer: besides being whole, its schema must not nest deeper than the library, which calls itself for each
-/// level, can follow.
+/// Checks a footer: besides being whole, its schema must not nest deeper than the library, which calls itself for
+/// each level, can follow.
 ///
 /// # Errors
 /// As [`check`], and when the schema nests too deep.

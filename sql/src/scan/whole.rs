@@ -22,7 +22,8 @@ pub(crate) fn opposite(filters: &[Expr]) -> Option<Expr> {
 }
 
 /// The condition in words that bounds are compared with, so that it holds where the filter is `truth`. Columns that
-/// are compared with constants are added to `compared`: where they are null, the filter may be neither true nor false.
+/// are compared with constants are added to `compared`: where they are null, the filter may be neither true nor
+/// false.
 fn stated(filter: &Expr, truth: bool, compared: &mut Vec<Expr>) -> Option<Expr> {
     match filter {
         Expr::BinaryExpr(BinaryExpr { left, op: op @ (Operator::And | Operator::Or), right }) => {

@@ -9,8 +9,8 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use super::*;
 
-/// `unique` differs in every row, `near` in all but a few, `often` has five thousand values, `few` has three, `same` one, and
-/// `name` differs in every row as a text, while `kind` is always the same.
+/// `unique` differs in every row, `near` in all but a few, `often` has five thousand values, `few` has three,
+/// `same` one, and `name` differs in every row as a text, while `kind` is always the same.
 fn rows(count: i64) -> RecordBatch {
     let int = |name: &str, value: &dyn Fn(i64) -> i64| -> (Field, ArrayRef) {
         let values: Vec<i64> = (0..count).map(value).collect();

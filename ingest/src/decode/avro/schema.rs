@@ -5,8 +5,8 @@
 //! - names are looked up here, in the schema and in those it refers to, and each use becomes a definition of its own;
 //! - only what decides the encoding stays: no documentation, defaults, aliases or order;
 //! - refused are schemas that contain themselves (no table can hold such values), lists and maps of elements that
-//!   take no bytes (a few bytes could claim 2^62 of them), unions of several types (which no table can hold, and whose
-//!   nulls the decoder does not read), and schemas that grow too large or too deep.
+//!   take no bytes (a few bytes could claim 2^62 of them), unions of several types (which no table can hold, and
+//!   whose nulls the decoder does not read), and schemas that grow too large or too deep.
 
 use std::collections::HashMap;
 

@@ -1,8 +1,8 @@
 //! How many values a body unpacks to, counted before it is unpacked.
 //!
-//! A null takes one byte, and where a record is not there each of its columns gets a value: a megabyte of nulls could fill
-//! the memory. That matters only for records that may be null inside of lists and maps, so most schemas are never
-//! weighed, and of the others only bodies that are long enough to be dangerous.
+//! A null takes one byte, and where a record is not there each of its columns gets a value: a megabyte of nulls
+//! could fill the memory. That matters only for records that may be null inside of lists and maps, so most schemas
+//! are never weighed, and of the others only bodies that are long enough to be dangerous.
 
 use serde_json::Value;
 

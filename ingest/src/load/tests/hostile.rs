@@ -1,4 +1,5 @@
-//! Hostile input: each is a dead letter or an error that names it; nothing stalls, bursts memory or leaves the folder.
+//! Hostile input: each is a dead letter or an error that names it; nothing stalls, bursts memory or leaves the
+//! folder.
 
 use std::io::Write;
 use std::path::PathBuf;

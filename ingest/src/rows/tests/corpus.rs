@@ -1,5 +1,5 @@
-//! Bad input, picked by hand: values, documents, bodies and frames that break readers, each in every place where it can
-//! stand. All of it goes to every format, since a topic holds whatever somebody sends.
+//! Bad input, picked by hand: values, documents, bodies and frames that break readers, each in every place where it
+//! can stand. All of it goes to every format, since a topic holds whatever somebody sends.
 
 /// Values that are no JSON, or JSON that no column takes, or that only just fit.
 const VALUES: &[&str] = &[
@@ -265,7 +265,8 @@ fn lines() -> Vec<Vec<u8>> {
     all
 }
 
-/// Numbers as variable-length bytes that decoders trip over: negative, huge, longer than they need to be, without end.
+/// Numbers as variable-length bytes that decoders trip over: negative, huge, longer than they need to be, without
+/// end.
 pub(super) const VARINTS: &[&[u8]] = &[
     &[0x00],
     &[0x01],

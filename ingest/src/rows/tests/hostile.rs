@@ -1,9 +1,9 @@
 //! Bad input for every format, all the way from bytes to the rows of tables and of the dead letters.
 //!
-//! The corpus goes through every decoder, every policy and every kind of column; after it come mutations of good and bad
-//! messages, drawn from a seed. Nothing panics or stalls, every message is one row, what it unpacks to is in proportion to
-//! its bytes, and the good messages beside it land as if they were alone. `SLUICE_TEST_FUZZ=100000` draws from so many
-//! seeds, `SLUICE_TEST_SEED=17` from that one alone.
+//! The corpus goes through every decoder, every policy and every kind of column; after it come mutations of good
+//! and bad messages, drawn from a seed. Nothing panics or stalls, every message is one row, what it unpacks to is
+//! in proportion to its bytes, and the good messages beside it land as if they were alone.
+//! `SLUICE_TEST_FUZZ=100000` draws from so many seeds, `SLUICE_TEST_SEED=17` from that one alone.
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};

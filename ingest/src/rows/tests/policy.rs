@@ -1,5 +1,5 @@
-//! Any sequence of producer schemas, under each policy: a table's columns only grow, its types only widen, and a value
-//! lands as the very value that it was, or its message is a dead letter.
+//! Any sequence of producer schemas, under each policy: a table's columns only grow, its types only widen, and a
+//! value lands as the very value that it was, or its message is a dead letter.
 
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::{

@@ -163,8 +163,8 @@ fn landed(landed: Landed) {
     assert!(matches!(landed, Landed::Done(_)), "{landed:?}");
 }
 
-/// Writes messages in batches of three, which come in another order, as from several decoding threads. Returns how many
-/// batches there were.
+/// Writes messages in batches of three, which come in another order, as from several decoding threads. Returns how
+/// many batches there were.
 async fn write(worker: &mut Worker, open: &[(i32, i64, Vec<Message>)]) -> u64 {
     let mut batches: Vec<(i32, i64, &[Message])> = Vec::new();
     for (partition, from, messages) in open {

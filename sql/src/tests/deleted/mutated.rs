@@ -1,8 +1,8 @@
 //! Data and delete files with changed bytes: a query is an error that names the file, or it answers.
 //!
-//! All of it runs in a process of its own with little memory: asking for 200 GB ends it. What a changed byte in a page
-//! means nobody can know, because Parquet pages have no checksum; rows of a data file must not become fewer all the
-//! same, and a deletion vector, which has one, must be right.
+//! All of it runs in a process of its own with little memory: asking for 200 GB ends it. What a changed byte in a
+//! page means nobody can know, because Parquet pages have no checksum; rows of a data file must not become fewer
+//! all the same, and a deletion vector, which has one, must be right.
 
 use std::fmt::Write as _;
 use std::process::Command;
