@@ -188,3 +188,6 @@ unsafe fn bytes<'a>(start: *const u8, length: usize) -> Option<&'a [u8]> {
     // SAFETY: the caller's.
     (!start.is_null()).then(|| unsafe { slice::from_raw_parts(start, length) })
 }
+
+#[cfg(test)]
+mod tests;
