@@ -86,7 +86,7 @@ pub(super) fn rows(
         missing.extend(lacking.into_iter().map(|table| (number, table)));
     }
     drop(namers);
-    group(topic, &share, rows)
+    group(topic, &share, &rows)
 }
 
 /// All rows for one route.
@@ -96,14 +96,32 @@ fn whole(topic: &TopicPlan, route: usize, share: Share) -> Group {
 }
 
 /// Puts the rows of routes that look alike together; `rows` are routes with their rows, in the order of the rows.
-fn group(topic: &TopicPlan, share: &Share, mut rows: Vec<(usize, u32)>) -> Result<Vec<Group>, ArrowError> {
+fn group(topic: &TopicPlan, share: &Share, rows: &[(usize, u32)]) -> Result<Vec<Group>, ArrowError> {
     let kind = |route: usize| topic.routes[route].alike.map_or((0, route), |template| (1, template));
-    rows.sort_unstable_by_key(|&(route, row)| (kind(route), route, row));
-    let groups = rows.chunk_by(|(one, _), (next, _)| kind(*one) == kind(*next)).map(|rows| {
-        let tables = rows.chunk_by(|(one, _), (next, _)| one == next);
-        let tables = tables.map(|rows| (topic.routes[rows[0].0].table, rows.len())).collect();
-        let share = part(share, rows.iter().map(|(_, row)| *row).collect())?;
-        Ok(Group { route: rows[0].0, share, tables })
+    let mut counts = vec![0; topic.routes.len()];
+    for (route, _) in rows {
+        counts[*route] += 1;
+    }
+    let mut routes: Vec<usize> = (0..counts.len()).filter(|route| counts[*route] > 0).collect();
+    routes.sort_by_key(|route| kind(*route));
+    // Rows are counted into their places: there are many more of them than routes.
+    let (mut places, mut end) = (vec![0; counts.len()], 0);
+    for route in &routes {
+        places[*route] = end;
+        end += counts[*route];
+    }
+    let mut ordered = vec![0; rows.len()];
+    for (route, row) in rows {
+        ordered[places[*route]] = *row;
+        places[*route] += 1;
+    }
+    let mut rest = ordered.into_iter();
+    let groups = routes.chunk_by(|one, next| kind(*one) == kind(*next)).map(|routes| {
+        let tables: Vec<_> =
+            routes.iter().map(|route| (topic.routes[*route].table, counts[*route])).collect();
+        let count = tables.iter().map(|(_, rows)| rows).sum();
+        let share = part(share, rest.by_ref().take(count).collect())?;
+        Ok(Group { route: routes[0], share, tables })
     });
     groups.collect()
 }

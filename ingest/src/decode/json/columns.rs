@@ -6,8 +6,8 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatchOptions, StringArray};
-use arrow::buffer::{Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
+use arrow::array::{ArrayRef, NullBufferBuilder, RecordBatchOptions, StringArray};
+use arrow::buffer::{Buffer, OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
@@ -22,18 +22,19 @@ pub(super) struct TextColumns {
 #[derive(Debug)]
 struct TextColumn {
     values: Vec<u8>,
-    /// Where each row ends in `values`.
-    ends: Vec<usize>,
-    valid: Vec<bool>,
+    /// Zero, then where each row ends in `values`; right only while that holds less than 2 GiB, which `finish` sees to.
+    offsets: Vec<i32>,
+    valid: NullBufferBuilder,
 }
 
 impl TextColumns {
     /// So many empty columns, with room for `rows`.
     pub(super) fn new(columns: usize, rows: usize) -> Self {
-        let empty = || TextColumn {
-            values: Vec::with_capacity(rows * 8),
-            ends: Vec::with_capacity(rows),
-            valid: Vec::with_capacity(rows),
+        let empty = || {
+            let mut offsets = Vec::with_capacity(rows + 1);
+            offsets.push(0);
+            let valid = NullBufferBuilder::new(rows);
+            TextColumn { values: Vec::with_capacity(rows * 8), offsets, valid }
         };
         Self { columns: std::iter::repeat_with(empty).take(columns).collect(), rows: 0 }
     }
@@ -49,7 +50,7 @@ impl TextColumns {
     pub(super) fn end_row(&mut self) {
         self.rows += 1;
         for column in &mut self.columns {
-            if column.ends.len() < self.rows {
+            if column.rows() < self.rows {
                 column.push(None);
             }
         }
@@ -75,32 +76,32 @@ impl TextColumns {
 }
 
 impl TextColumn {
+    fn rows(&self) -> usize {
+        self.offsets.len() - 1
+    }
+
     #[inline]
     fn push(&mut self, text: Option<&[u8]>) {
         self.values.extend_from_slice(text.unwrap_or_default());
-        self.ends.push(self.values.len());
-        self.valid.push(text.is_some());
+        self.offsets.push(self.values.len() as i32);
+        self.valid.append(text.is_some());
     }
 
     /// Forgets a row after `rows`; there is one at most.
     #[inline]
     fn shrink_to(&mut self, rows: usize) {
-        if self.ends.len() > rows {
-            self.ends.truncate(rows);
+        if self.rows() > rows {
+            self.offsets.truncate(rows + 1);
             self.valid.truncate(rows);
-            self.values.truncate(self.ends.last().copied().unwrap_or(0));
+            self.values.truncate(self.offsets[rows] as usize);
         }
     }
 
     fn finish(self) -> Result<ArrayRef, ArrowError> {
-        let mut offsets = Vec::with_capacity(self.ends.len() + 1);
-        offsets.push(0);
-        for end in self.ends {
-            offsets.push(i32::try_from(end).map_err(|_| ArrowError::OffsetOverflowError(end))?);
-        }
-        let nulls = NullBuffer::from(self.valid);
-        let nulls = (nulls.null_count() > 0).then_some(nulls);
-        let offsets = OffsetBuffer::new(ScalarBuffer::from(offsets));
+        let bytes = self.values.len();
+        i32::try_from(bytes).map_err(|_| ArrowError::OffsetOverflowError(bytes))?;
+        let offsets = OffsetBuffer::new(ScalarBuffer::from(self.offsets));
+        let nulls = self.valid.build().filter(|nulls| nulls.null_count() > 0);
         Ok(Arc::new(StringArray::try_new(offsets, Buffer::from_vec(self.values), nulls)?))
     }
 }
