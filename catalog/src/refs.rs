@@ -22,7 +22,8 @@ use crate::commit::TOKEN;
 use crate::error::{Error, Result};
 use crate::offsets;
 use crate::snapshot::TableSnapshot;
-use crate::state::{MODEL_PROPERTY, is_state};
+use crate::spec::MODEL_PROPERTY;
+use crate::state::is_state;
 
 /// A change of what a table calls its snapshots.
 #[derive(Clone, Debug, PartialEq, Eq)]

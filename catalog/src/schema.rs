@@ -215,12 +215,6 @@ pub(crate) fn to_arrow(schema: &Schema) -> SchemaRef {
     Arc::new(ArrowSchema::new(fields))
 }
 
-/// The id by which a table knows a column, whatever its name: as [`to_arrow`] and Parquet readers give it. `None`
-/// when the column has none.
-pub fn field_id(field: &Field) -> Option<i32> {
-    field.metadata().get(PARQUET_FIELD_ID_META_KEY)?.parse().ok()
-}
-
 fn arrow_field(field: &NestedField) -> Field {
     let mut metadata = HashMap::from([(PARQUET_FIELD_ID_META_KEY.to_owned(), field.id.to_string())]);
     if let Some(doc) = &field.doc {

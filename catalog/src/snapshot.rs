@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{Field, SchemaRef};
 use chrono::{DateTime, Utc};
 use iceberg::spec::{Snapshot, SnapshotReference, TableMetadata};
+use parquet::arrow::PARQUET_FIELD_ID_META_KEY;
 
 use crate::alter::Redefinition;
 use crate::commit::TOKEN;
@@ -269,6 +270,12 @@ impl TableSnapshot {
     pub async fn files_added_since(&self, since: i64) -> Result<Option<Vec<LiveFile>>> {
         files::added_since(self, since).await
     }
+}
+
+/// The id by which a table knows a column, whatever its name: as [`TableSnapshot::schema`] and Parquet readers give
+/// it. `None` when the column has none.
+pub fn field_id(field: &Field) -> Option<i32> {
+    field.metadata().get(PARQUET_FIELD_ID_META_KEY)?.parse().ok()
 }
 
 fn info(snapshot: &Snapshot) -> SnapshotInfo {

@@ -7,6 +7,9 @@ use arrow::datatypes::SchemaRef;
 use crate::error::Result;
 use crate::schema::{to_arrow, to_iceberg};
 
+/// The table property that names the model which owns a table: `<project>.<model>`.
+pub const MODEL_PROPERTY: &str = "sluice.model";
+
 /// Schema, partitioning, sort order and properties of a table to be created.
 #[derive(Clone, Debug)]
 pub struct TableSpec {

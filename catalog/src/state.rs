@@ -3,9 +3,6 @@
 //! They change with the rows, in the same commit, and by nobody else: written by hand they would make rows land
 //! twice or never. Settings for maintenance have the same prefix, and belong to the user.
 
-/// The table property that names the model which owns a table: `<project>.<model>`.
-pub const MODEL_PROPERTY: &str = "sluice.model";
-
 const PREFIX: &str = "sluice.";
 const SETTINGS: &str = "sluice.maintain.";
 

@@ -30,8 +30,6 @@ use std::time::{Duration, Instant};
 
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::KafkaError;
-use rdkafka::types::RDKafkaErrorCode;
 
 use self::client::{Context, Named};
 use self::messages::{Message, Messages};
@@ -49,8 +47,6 @@ use crate::progress::Progress;
 const POLLS: usize = 2048;
 const POLL: usize = 256;
 const POLL_TIMEOUT: Duration = Duration::from_millis(50);
-/// How often partitions are forwarded again.
-const FORWARD_EVERY: Duration = Duration::from_secs(1);
 /// A buffer is handed on after this even when it is not full.
 const FLUSH_AGE: Duration = Duration::from_millis(200);
 /// All buffers are handed on when together they hold this much.
@@ -270,25 +266,6 @@ impl Source {
             }
         }
         Ok(())
-    }
-
-    /// Hears what the group and the library have to say beside messages.
-    fn serve(&mut self) -> Result<()> {
-        if self.forwarded_at.elapsed() > FORWARD_EVERY {
-            for (topic, partition) in self.partitions.keys() {
-                self.messages.forward(&self.plan.topics[*topic].name, *partition);
-            }
-            self.forwarded_at = Instant::now();
-        }
-        match self.consumer.poll(Duration::ZERO) {
-            None => Ok(()),
-            Some(Err(error)) => self.fault(error),
-            // Its neighbours are in the other queue, so that the order is lost: the session begins again from the
-            // tables.
-            Some(Ok(_)) => {
-                Err(self.group_error(KafkaError::MessageConsumption(RDKafkaErrorCode::BadMessage)))
-            }
-        }
     }
 
     /// Messages of one partition that follow each other.

@@ -16,7 +16,7 @@ use super::file::Target;
 use super::meter::Meter;
 use super::row_group::RowGroup;
 use crate::error::{Error, Result};
-use crate::schema::field_id;
+use crate::snapshot::field_id;
 
 /// The Parquet writer of one file; writes into memory, from where the upload takes it.
 #[derive(Debug)]

@@ -3,6 +3,8 @@
 //! A decision of the group is passed on at once and answered later: an assignment when it is known where to
 //! start, a revocation when everything read is committed. Until then the group waits, as its protocol allows.
 
+use std::time::{Duration, Instant};
+
 use rdkafka::Offset;
 use rdkafka::consumer::{CommitMode, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult};
@@ -16,7 +18,28 @@ use super::{Owed, Source};
 use crate::error::{Error, Result};
 use crate::kafka::redact;
 
+/// How often partitions are forwarded again.
+const FORWARD_EVERY: Duration = Duration::from_secs(1);
+
 impl Source {
+    /// Hears what the group and the library have to say beside messages.
+    pub(super) fn serve(&mut self) -> Result<()> {
+        if self.forwarded_at.elapsed() > FORWARD_EVERY {
+            for (topic, partition) in self.partitions.keys() {
+                self.messages.forward(&self.plan.topics[*topic].name, *partition);
+            }
+            self.forwarded_at = Instant::now();
+        }
+        match self.consumer.poll(Duration::ZERO) {
+            None => Ok(()),
+            Some(Err(error)) => self.fault(error),
+            // Its neighbours are in the other queue, so the order is lost; the tables tell the next start where to go on.
+            Some(Ok(_)) => {
+                Err(self.group_error(KafkaError::MessageConsumption(RDKafkaErrorCode::BadMessage)))
+            }
+        }
+    }
+
     /// Reads the plan's topics, by now.
     pub(super) fn subscribe(&mut self) -> Result<()> {
         self.plan = self.plans.current();
